@@ -1,0 +1,37 @@
+# One line a target; the logic lives in scripts/, local/ and bench/.
+PY := .venv/bin/python
+SETUP := "$$(scripts/find-python)" scripts/setup.py
+export PORT MAX_WORKERS LOCALSTACK FACE_DATA FACE_URL PEOPLE STRANGERS
+
+.PHONY: help setup run demo test test-all lint bench lock clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+setup: ## install everything that developing needs
+	@$(SETUP) dev
+
+run: ## start the whole service on this machine (PORT=8080 MAX_WORKERS=cores LOCALSTACK=host|docker)
+	@$(SETUP) run && exec $(PY) -m local
+
+demo: ## enrol sample people in the running service and recognise sample photos
+	@$(SETUP) run && exec $(PY) -m local.demo
+
+test: ## unit, contract, integration and end-to-end tests against LocalStack
+	@$(SETUP) dev && exec $(PY) -m pytest tests/unit tests/contract tests/integration tests/e2e
+
+test-all: ## the same, and the chaos tests
+	@$(SETUP) dev && exec $(PY) -m pytest tests
+
+lint: ## ruff, mypy --strict, import-linter
+	@$(SETUP) dev && exec scripts/lint
+
+bench: ## measure the running service (FACE_DATA=folder with lfw-dev; PEOPLE= STRANGERS= folders of your own)
+	@$(SETUP) run && exec $(PY) -m bench
+
+lock: ## write the hashed lock files in requirements/ (UPGRADE=1: newest releases)
+	@$(SETUP) dev && exec $(PY) scripts/lock.py $(if $(UPGRADE),--upgrade)
+
+clean: ## remove what was installed; enrolled people stay in .local/bucket
+	rm -rf .venv .venv-localstack .local/cache .local/localstack .local/logs .local/samples

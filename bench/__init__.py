@@ -1,0 +1,1 @@
+"""Reproducible measurements. Each prints a table and writes its rows to bench/out/."""

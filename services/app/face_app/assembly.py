@@ -1,0 +1,54 @@
+"""Puts a worker together from its settings. Imports the cloud's libraries, so the entry point imports it late."""
+
+from collections.abc import Callable
+
+import prometheus_client
+
+from face_app.decision import DecisionRule
+from face_app.gallery_cache import GalleryCache
+from face_app.handlers import Handlers, Identity
+from face_app.metrics import WorkerMetrics
+from face_app.pool import InferencePool, Nursery
+from face_app.settings import WorkerSettings
+from face_app.worker import Pace, Worker
+from face_common.aws import Aws
+from face_common.loops import Loop
+from face_common.s3 import S3ObjectStore
+from face_common.sqs import SqsQueues
+
+
+def build(
+    settings: WorkerSettings,
+    nursery: Nursery,
+    pool: InferencePool,
+    metrics: WorkerMetrics,
+    now: Callable[[], float],
+) -> tuple[Worker, Loop]:
+    """The worker, and the loop that keeps its galleries fresh."""
+    pace = Pace(settings.slots + settings.prefetch, settings.visibility_seconds, settings.receive_wait_seconds)
+    aws = Aws(settings, connections=pace.capacity + 4)
+    store = S3ObjectStore(aws.s3(), settings.bucket)
+    queues = SqsQueues(aws.sqs())
+    gallery = aws.gallery()
+    cache = GalleryCache(gallery, metrics)
+    handlers = Handlers(
+        store=store,
+        pool=pool,
+        gallery=gallery,
+        cache=cache,
+        rule=DecisionRule(settings.threshold, settings.margin),
+        identity=Identity(settings.worker_name, nursery.model, nursery.profile),
+        now=now,
+    )
+    worker = Worker(
+        requests=queues(settings.request_queue_url),
+        queues=queues,
+        store=store,
+        handlers=handlers,
+        pace=pace,
+        metrics=metrics,
+        now=now,
+    )
+    if settings.metrics_port:
+        prometheus_client.start_http_server(settings.metrics_port, settings.metrics_host, metrics.registry)
+    return worker, Loop("gallery-refresh", cache.refresh, pause=settings.gallery_poll_seconds)

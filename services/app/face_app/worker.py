@@ -1,0 +1,174 @@
+"""The queue loop: receives jobs, keeps them held, answers, and drains when told to."""
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+
+from face_app.handlers import Handlers, ReleasedError
+from face_app.metrics import WorkerMetrics
+from face_common.contract import (
+    InvalidMessageError,
+    Job,
+    Result,
+    encode_reply,
+    failed_result,
+    result_key,
+)
+from face_common.errors import ObjectMissingError, PermanentError, TransientError
+from face_common.loops import Loop
+from face_common.ports import Message, ObjectStore, Queue, Queues
+
+_log = logging.getLogger(__name__)
+_RECEIVE_LIMIT = 10
+_LONGEST_BACKOFF = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How many jobs a worker holds, and for how long it promises to."""
+
+    capacity: int
+    """Jobs in hand: those being inferred and those fetched ahead."""
+    visibility_seconds: int
+    receive_wait_seconds: int
+
+
+class Worker:
+    """Receives jobs into a fixed number of threads, each of which takes one job from the photo to the answer.
+
+    While one thread's photo is being inferred in a child, the others fetch the next photos and finish the last ones:
+    that is the whole prefetch.
+    """
+
+    def __init__(
+        self,
+        *,
+        requests: Queue,
+        queues: Queues,
+        store: ObjectStore,
+        handlers: Handlers,
+        pace: Pace,
+        metrics: WorkerMetrics,
+        now: Callable[[], float],
+    ) -> None:
+        """`now` is the wall clock in seconds since the epoch."""
+        self._requests = requests
+        self._queues = queues
+        self._store = store
+        self._handlers = handlers
+        self._pace = pace
+        self._metrics = metrics
+        self._now = now
+        self._free = threading.Semaphore(pace.capacity)
+        self._held: set[str] = set()
+        self._held_lock = threading.Lock()
+        self._draining = threading.Event()
+
+    def drain(self) -> None:
+        """Stop receiving; `run` returns when what is in hand is finished or released. Safe in a signal handler."""
+        self._draining.set()
+
+    def run(self) -> None:
+        """Work until drained."""
+        heartbeat = Loop("heartbeat", self._keep_held, pause=self._pace.visibility_seconds / 3).start()
+        with ThreadPoolExecutor(self._pace.capacity, thread_name_prefix="job") as threads:
+            while not self._draining.is_set():
+                for message in self._receive():
+                    threads.submit(self._work, message)
+        # The heartbeat outlives the jobs, so that the last of them stays ours to the end.
+        heartbeat.stop(timeout=5)
+
+    def _receive(self) -> list[Message]:
+        """As many jobs as there is room for, each with its place reserved; none when draining."""
+        reserved = 0
+        if self._free.acquire(timeout=0.5):
+            reserved = 1
+            while reserved < _RECEIVE_LIMIT and self._free.acquire(blocking=False):
+                reserved += 1
+        messages: list[Message] = []
+        try:
+            if reserved and not self._draining.is_set():
+                messages = self._requests.receive(reserved, self._pace.receive_wait_seconds)
+        except TransientError as error:
+            _log.warning("cannot receive", extra={"reason": str(error)})
+            self._draining.wait(1.0)
+        with self._held_lock:
+            self._held |= {message.receipt for message in messages}
+        for _ in range(reserved - len(messages)):
+            self._free.release()
+        self._metrics.held.set(len(self._held))
+        return messages
+
+    def _work(self, message: Message) -> None:
+        """Take one job from its message to its answer; whatever happens, its place is free again afterwards."""
+        try:
+            if self._draining.is_set():
+                raise ReleasedError
+            self._answer(message, Job.decode(message.body))
+        except InvalidMessageError as error:
+            # Not deleted: after its deliveries it lies among the dead letters for an operator to see.
+            _log.error("not a job", extra={"reason": str(error)})
+            self._give_back(message, seconds=0)
+        except ReleasedError:
+            self._give_back(message, seconds=0)
+        except Exception as error:
+            if not isinstance(error, TransientError):
+                _log.exception("a job met a fault")
+            backoff = min(2**message.deliveries, _LONGEST_BACKOFF)
+            _log.warning("will try again", extra={"reason": str(error), "seconds": backoff})
+            self._give_back(message, seconds=backoff)
+        finally:
+            self._forget(message)
+            self._free.release()
+
+    def _answer(self, message: Message, job: Job) -> None:
+        result, outcome = self._settle(message, job)
+        self._queues(job.reply_queue).send(encode_reply(result))
+        self._requests.delete([message.receipt])
+        self._metrics.jobs.labels(job.operation.value, outcome).inc()
+        self._metrics.observe_stages(result.get("timing", {}))
+        _log.info("answered", extra={"id": job.id, "operation": job.operation.value, "outcome": outcome})
+
+    def _settle(self, message: Message, job: Job) -> tuple[Result, str]:
+        """The one stored result of a job, made now unless an earlier delivery made it."""
+        if message.deliveries > 1:
+            with suppress(ObjectMissingError):
+                return self._stored(job), "repeated"
+        try:
+            result, outcome = self._handlers.carry_out(job, self._now(), self._draining), "done"
+        except PermanentError as error:
+            result, outcome = failed_result(job, error.code, error.detail), error.code.value
+            result["worker"] = self._handlers.worker
+        body = json.dumps(result, separators=(",", ":")).encode()
+        if self._store.put_new(result_key(job.id), body, "application/json"):
+            return result, outcome
+        return self._stored(job), "repeated"
+
+    def _stored(self, job: Job) -> Result:
+        stored: Result = json.loads(self._store.get(result_key(job.id)))
+        return stored
+
+    def _give_back(self, message: Message, seconds: int) -> None:
+        """Let the queue deliver the job again after so many seconds; should that fail, its visibility just runs out."""
+        self._forget(message)  # first: the heartbeat must not take it back
+        with suppress(TransientError):
+            self._requests.hold([message.receipt], seconds)
+
+    def _forget(self, message: Message) -> None:
+        with self._held_lock:
+            self._held.discard(message.receipt)
+
+    def _keep_held(self) -> None:
+        """The heartbeat: every held job stays hidden from the other workers."""
+        with self._held_lock:
+            receipts = list(self._held)
+        if receipts:
+            lost = self._requests.hold(receipts, self._pace.visibility_seconds)
+            still_ours = len(self._held.intersection(lost))
+            if still_ours:
+                self._metrics.visibility_lost.inc(still_ours)
+                _log.warning("visibility lost", extra={"jobs": still_ours})

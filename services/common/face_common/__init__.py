@@ -1,0 +1,1 @@
+"""What the web tier, the app tier and the client must agree on."""

@@ -1,0 +1,48 @@
+"""Builds the AWS adapters that both tiers use. Called by the entry points only."""
+
+import os
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+from face_common.gallery import Gallery
+from face_common.settings import CloudSettings
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+    from types_boto3_sqs import SQSClient
+
+
+class Aws:
+    """Clients and the gallery of one deployment."""
+
+    def __init__(self, settings: CloudSettings, connections: int) -> None:
+        """`connections` bounds the concurrent calls to one service."""
+        self._settings = settings
+        self._session = boto3.session.Session(region_name=settings.region)
+        self._config = Config(
+            max_pool_connections=connections,
+            retries={"mode": "standard", "max_attempts": 5},
+            connect_timeout=5,
+            read_timeout=60,
+        )
+
+    def s3(self) -> "S3Client":
+        """A client of S3."""
+        return self._session.client("s3", endpoint_url=self._settings.endpoint_url, config=self._config)
+
+    def sqs(self) -> "SQSClient":
+        """A client of SQS."""
+        return self._session.client("sqs", endpoint_url=self._settings.endpoint_url, config=self._config)
+
+    def gallery(self) -> Gallery:
+        """The gallery in the deployment's bucket. On AWS LanceDB finds the host's role by itself."""
+        options = {"region": self._settings.region}
+        if self._settings.endpoint_url:
+            options |= {"endpoint": self._settings.endpoint_url, "allow_http": "true"}
+            options |= {
+                "aws_access_key_id": os.environ.get("AWS_ACCESS_KEY_ID", ""),
+                "aws_secret_access_key": os.environ.get("AWS_SECRET_ACCESS_KEY", ""),
+            }
+        return Gallery(f"s3://{self._settings.bucket}/gallery", options)

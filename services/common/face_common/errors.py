@@ -1,0 +1,24 @@
+"""Failures that the tiers tell apart. Pure."""
+
+from face_common.contract import Code
+
+
+class ServiceError(Exception):
+    """A failure with a stable code for clients and a sentence for people."""
+
+    def __init__(self, code: Code, detail: str) -> None:
+        super().__init__(f"{code.value}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+class PermanentError(ServiceError):
+    """Trying again cannot help: the job is answered with a failed result at once."""
+
+
+class TransientError(ServiceError):
+    """Trying again may help: the job goes back to the queue and, after some deliveries, to the dead letters."""
+
+
+class ObjectMissingError(Exception):
+    """The object store holds nothing under this key."""

@@ -1,0 +1,106 @@
+"""The enrolled people of each collection: a LanceDB table a collection, in the bucket or in a folder.
+
+Every write commits a new table version with a conditional put, so concurrent writers lose nothing, and the
+version number tells a reader whether it has seen a write.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import lancedb
+import pyarrow as pa
+
+from face_common.contract import Code
+from face_common.errors import TransientError
+from face_common.templates import DIMENSIONS, EnrolledPhotoRow, GallerySnapshot, Template
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("person", pa.string(), nullable=False),
+        pa.field("photo", pa.string(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("digest", pa.string(), nullable=False),
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("encoding", pa.list_(pa.float32(), DIMENSIONS), nullable=False),
+        pa.field("enrolled_at", pa.float64(), nullable=False),
+    ]
+)
+
+
+class Gallery:
+    """All collections under one LanceDB URI. Thread-safe: each call opens the table at its latest version."""
+
+    def __init__(self, uri: str, storage_options: dict[str, str] | None = None) -> None:
+        """`uri` is `s3://bucket/gallery` or a folder; storage_options as LanceDB takes them."""
+        self._connection = lancedb.connect(uri, storage_options=storage_options)
+
+    def version(self, collection: str) -> int:
+        """The collection's latest version; 0 when nothing was ever enrolled in it."""
+        table = self._open(collection)
+        return 0 if table is None else int(table.version)
+
+    def load(self, collection: str) -> GallerySnapshot:
+        """Everything enrolled in the collection, at its latest version, laid out for searching."""
+        table = self._open(collection)
+        if table is None:
+            return GallerySnapshot.of(0, ())
+        version = int(table.version)
+        table.checkout(version)  # a commit between the two calls must not slip in under the older number
+        return GallerySnapshot.of(version, [Template(**row) for row in table.to_arrow().to_pylist()])
+
+    def add(self, collection: str, templates: Sequence[Template]) -> int:
+        """Append templates; the version that holds them."""
+        rows = pa.Table.from_pylist([asdict(template) for template in templates], schema=_SCHEMA)
+        table = self._open(collection)
+        if table is None:
+            # exist_ok: another writer may have made the table since it was looked for.
+            table = _attempt(lambda: self._connection.create_table(collection, schema=_SCHEMA, exist_ok=True))
+        _attempt(lambda: table.add(rows))
+        return int(table.version)
+
+    def photos(self, collection: str, person: str | None = None) -> list[EnrolledPhotoRow]:
+        """Enrolled photos, of one person or of all, sorted by person and photo."""
+        table = self._open(collection)
+        if table is None:
+            return []
+        columns = ["person", "photo", "name", "enrolled_at"]
+        query = table.search().select(columns).limit(None)
+        if person is not None:
+            query = query.where(_equals("person", person))
+        rows = {row["photo"]: EnrolledPhotoRow(**row) for row in _attempt(query.to_arrow).to_pylist()}
+        return sorted(rows.values(), key=lambda row: (row.person, row.photo))
+
+    def remove(self, collection: str, person: str, photo: str | None = None) -> int:
+        """Remove a person, or one photo of theirs; the version without them. Removing what is not there is no error."""
+        table = self._open(collection)
+        if table is None:
+            return 0
+        condition = _equals("person", person)
+        if photo is not None:
+            condition += f" AND {_equals('photo', photo)}"
+        _attempt(lambda: table.delete(condition))
+        return int(table.version)
+
+    def _open(self, collection: str) -> Any:
+        try:
+            return self._connection.open_table(collection)
+        except (FileNotFoundError, ValueError) as error:
+            if "not found" in str(error).lower():
+                return None
+            raise TransientError(Code.STORAGE_UNAVAILABLE, f"the gallery cannot be opened: {error}") from error
+        except (RuntimeError, OSError) as error:
+            raise TransientError(Code.STORAGE_UNAVAILABLE, f"the gallery cannot be reached: {error}") from error
+
+
+def _attempt(call: Callable[[], Any]) -> Any:
+    """LanceDB retries commit conflicts by itself; what is left over is worth another delivery of the job."""
+    try:
+        return call()
+    except (RuntimeError, OSError) as error:
+        raise TransientError(Code.STORAGE_UNAVAILABLE, f"the gallery refused: {error}") from error
+
+
+def _equals(column: str, text: str) -> str:
+    """An SQL condition; LanceDB's filters know no parameters, so quotes are doubled as SQL has it."""
+    return "{} = '{}'".format(column, text.replace("'", "''"))

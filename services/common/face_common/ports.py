@@ -1,0 +1,60 @@
+"""What the tiers need of a store and a queue, free of any vendor. Pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class ObjectStore(Protocol):
+    """A bucket. Every call raises TransientError when the store cannot be reached."""
+
+    def put(self, key: str, body: bytes, content_type: str) -> None:
+        """Write an object, over whatever was there."""
+
+    def put_new(self, key: str, body: bytes, content_type: str) -> bool:
+        """Write an object only where there is none; False when one exists, which stays as it is."""
+
+    def get(self, key: str) -> bytes:
+        """An object's bytes; ObjectMissingError when there is none."""
+
+    def exists(self, key: str) -> bool:
+        """Whether there is an object under this key."""
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects; a key without an object is no error."""
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """All keys that start with the prefix, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A received message, held until it is deleted, released or its visibility timeout ends."""
+
+    body: str
+    receipt: str
+    deliveries: int
+    """How often it has been received, this time included."""
+
+
+class Queue(Protocol):
+    """A queue that delivers each message at least once. Every call raises TransientError when it cannot be reached."""
+
+    def send(self, body: str) -> None:
+        """Add a message."""
+
+    def receive(self, limit: int, wait_seconds: int) -> list[Message]:
+        """Up to `limit` (1 to 10) messages, waiting as long as that for the first."""
+
+    def hold(self, receipts: Sequence[str], seconds: int) -> list[str]:
+        """Keep messages from others for so many seconds; 0 gives them back. Returns receipts no longer held."""
+
+    def delete(self, receipts: Sequence[str]) -> None:
+        """Remove messages for good."""
+
+
+class Queues(Protocol):
+    """Queues by their URL."""
+
+    def __call__(self, url: str) -> Queue:
+        """The queue at this URL."""

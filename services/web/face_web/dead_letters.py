@@ -1,0 +1,46 @@
+"""Answers the jobs that no worker could finish, so that every client is answered."""
+
+import json
+import logging
+
+from face_common.contract import Code, InvalidMessageError, Job, Result, encode_reply, failed_result, result_key
+from face_common.ports import Message, ObjectStore, Queue, Queues
+
+_log = logging.getLogger(__name__)
+_BATCH = 10
+_WAIT_SECONDS = 20
+_ASIDE_SECONDS = 12 * 3600  # the longest that SQS hides a message
+
+
+class DeadLetters:
+    """Turns dead letters into failed results. Any web host may do it: the result's conditional write settles a race."""
+
+    def __init__(self, *, dead_letters: Queue, queues: Queues, store: ObjectStore) -> None:
+        self._dead_letters = dead_letters
+        self._queues = queues
+        self._store = store
+
+    def receive(self) -> None:
+        """Receive and answer one batch; the step of a loop."""
+        for message in self._dead_letters.receive(_BATCH, _WAIT_SECONDS):
+            self._answer(message)
+
+    def _answer(self, message: Message) -> None:
+        try:
+            job = Job.decode(message.body)
+        except InvalidMessageError as error:
+            # Nobody to answer; it stays on the queue, where the alarm on its age shows it to an operator.
+            _log.error("a dead letter is not a job", extra={"reason": str(error)})
+            self._dead_letters.hold([message.receipt], _ASIDE_SECONDS)
+            return
+        self._queues(job.reply_queue).send(encode_reply(self._settle(job)))
+        self._dead_letters.delete([message.receipt])
+        _log.error("a job died", extra={"id": job.id, "operation": job.operation.value})
+
+    def _settle(self, job: Job) -> Result:
+        result = failed_result(job, Code.NOT_PROCESSED, "no worker could finish this photo after several tries")
+        body = json.dumps(result, separators=(",", ":")).encode()
+        if self._store.put_new(result_key(job.id), body, "application/json"):
+            return result
+        stored: Result = json.loads(self._store.get(result_key(job.id)))
+        return stored

@@ -1,0 +1,28 @@
+"""What operators and load balancers look at."""
+
+import prometheus_client
+from flask import Blueprint, Response, jsonify
+
+from face_web.services import Services
+
+
+def blueprint(services: Services) -> Blueprint:
+    """Liveness, readiness and metrics over these services."""
+    routes = Blueprint("operations", __name__)
+
+    @routes.get("/healthz")
+    def healthz() -> tuple[Response, int]:
+        alive = services.is_alive()
+        return jsonify({"status": "ok" if alive else "no answers come in"}), 200 if alive else 503
+
+    @routes.get("/readyz")
+    def readyz() -> tuple[Response, int]:
+        ready = services.is_alive() and services.is_ready()
+        return jsonify({"status": "ok" if ready else "storage cannot be reached"}), 200 if ready else 503
+
+    @routes.get("/metrics")
+    def metrics() -> Response:
+        text = prometheus_client.generate_latest(services.metrics.registry)
+        return Response(text, content_type=prometheus_client.CONTENT_TYPE_LATEST)
+
+    return routes

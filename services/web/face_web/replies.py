@@ -1,0 +1,51 @@
+"""Brings each answer to the request that waits for it."""
+
+import logging
+import threading
+from concurrent.futures import Future
+
+from face_common.contract import InvalidMessageError, Result, decode_reply
+from face_common.ports import Queue
+
+_log = logging.getLogger(__name__)
+_BATCH = 10
+_WAIT_SECONDS = 20
+
+
+class ReplyRouter:
+    """Receives this host's answers and hands each to the waiting request. Thread-safe.
+
+    An answer that nobody waits for any more is dropped: its result is in S3 all the same.
+    """
+
+    def __init__(self, responses: Queue) -> None:
+        self._responses = responses
+        self._waiting: dict[str, Future[Result | None]] = {}
+        self._lock = threading.Lock()
+
+    def expect(self, job_id: str) -> "Future[Result | None]":
+        """A future for the job's result, or for None when the result is in S3 only. Call it before the job is sent."""
+        future: Future[Result | None] = Future()
+        with self._lock:
+            self._waiting[job_id] = future
+        return future
+
+    def forget(self, job_id: str) -> None:
+        """Nobody waits for this job any more."""
+        with self._lock:
+            self._waiting.pop(job_id, None)
+
+    def receive(self) -> None:
+        """Receive and hand out one batch; the step of a loop."""
+        messages = self._responses.receive(_BATCH, _WAIT_SECONDS)
+        for message in messages:
+            try:
+                job_id, result = decode_reply(message.body)
+            except InvalidMessageError as error:
+                _log.error("not a reply", extra={"reason": str(error)})
+                continue
+            with self._lock:
+                future = self._waiting.pop(job_id, None)
+            if future is not None:
+                future.set_result(result)
+        self._responses.delete([message.receipt for message in messages])

@@ -1,0 +1,25 @@
+"""What the HTTP handlers work with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from face_web.metrics import WebMetrics
+from face_web.people import People
+from face_web.settings import WebSettings
+from face_web.submit import Submitter
+from face_web.versions import GalleryVersions
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The middle of the web tier, handed to every blueprint."""
+
+    settings: WebSettings
+    submitter: Submitter
+    people: People
+    versions: GalleryVersions
+    metrics: WebMetrics
+    is_alive: Callable[[], bool]
+    """Whether answers still come in from the response queue."""
+    is_ready: Callable[[], bool]
+    """Whether storage can be reached."""

@@ -1,0 +1,145 @@
+"""From a checked photo to its result: store, queue, wait."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from face_common.contract import Code, Job, Operation, Result, image_key, result_key
+from face_common.errors import ObjectMissingError, ServiceError
+from face_common.ports import ObjectStore, Queue
+from face_web.photos import Photo
+from face_web.replies import ReplyRouter
+from face_web.versions import GalleryVersions
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client wants to know about a photo."""
+
+    operation: Operation
+    collection: str
+    person: str = ""
+    top: int = 3
+    max_faces: int = 100
+
+
+class Submission:
+    """A job on its way."""
+
+    def __init__(self, job_id: str, reply: "Future[Result | None]", submitter: "Submitter") -> None:
+        self.id = job_id
+        self._reply = reply
+        self._submitter = submitter
+
+    def result(self, deadline: float) -> Result | None:
+        """The result, waiting until `deadline` (time.monotonic); None when there is none by then."""
+        try:
+            result = self._reply.result(timeout=max(deadline - time.monotonic(), 0))
+        except FutureTimeoutError:
+            result = None  # the reply may have been lost: S3 has the last word
+        finally:
+            self._submitter.forget(self.id)
+        return result if result is not None else self._submitter.stored(self.id)
+
+
+class Submitter:
+    """Stores photos, sends jobs and knows their results. Thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        requests: Queue,
+        replies: ReplyRouter,
+        versions: GalleryVersions,
+        response_queue_url: str,
+        waiting_limit: int,
+        uploads_limit: int,
+        new_id: Callable[[], str],
+        now: Callable[[], float],
+    ) -> None:
+        """`new_id` makes ULIDs, `now` is the wall clock in seconds since the epoch; the limits are WebSettings'."""
+        self._store = store
+        self._requests = requests
+        self._replies = replies
+        self._versions = versions
+        self._response_queue_url = response_queue_url
+        self._waiting = threading.BoundedSemaphore(waiting_limit)
+        self._uploads = threading.BoundedSemaphore(uploads_limit)
+        self._new_id = new_id
+        self._now = now
+
+    @contextmanager
+    def waiting_place(self, *, required: bool) -> Iterator[bool]:
+        """Hold a place among the requests that may wait; whether there was one.
+
+        ServiceError (server-busy) when there is none and one is required.
+        """
+        held = self._waiting.acquire(blocking=False)
+        if required and not held:
+            raise ServiceError(Code.SERVER_BUSY, "too many requests wait for a worker; try again in a few seconds")
+        try:
+            yield held
+        finally:
+            if held:
+                self._waiting.release()
+
+    @property
+    def uploading(self) -> threading.BoundedSemaphore:
+        """Hold it (`with`) while a photo's bytes are in memory: it bounds what many large uploads take at once."""
+        return self._uploads
+
+    def submit(self, photo: Photo, request: Request) -> Submission:
+        """Put the photo in the bucket and its job on the queue; TransientError when the cloud cannot be reached."""
+        job = self._job(photo, request)
+        reply = self._replies.expect(job.id)  # before sending: the answer may come at once
+        try:
+            self._store.put(job.key, photo.body, photo.content_type)
+            self._requests.send(job.encode())
+        except BaseException:
+            self._replies.forget(job.id)
+            raise
+        return Submission(job.id, reply, self)
+
+    def forget(self, job_id: str) -> None:
+        """Nobody waits for this job any more."""
+        self._replies.forget(job_id)
+
+    def stored(self, job_id: str) -> Result | None:
+        """The job's result in the bucket, if it is finished."""
+        try:
+            result: Result = json.loads(self._store.get(result_key(job_id)))
+        except ObjectMissingError:
+            return None
+        return result
+
+    def discard(self, job_id: str) -> None:
+        """Remove the job's photo: it is not needed any more."""
+        self._store.delete([image_key(job_id)])
+
+    def is_queued(self, job_id: str) -> bool:
+        """Whether there is a photo under this id."""
+        return self._store.exists(image_key(job_id))
+
+    def _job(self, photo: Photo, request: Request) -> Job:
+        job_id = self._new_id()
+        return Job(
+            id=job_id,
+            operation=request.operation,
+            key=image_key(job_id),
+            name=photo.name,
+            collection=request.collection,
+            gallery_version=self._versions.at_least(request.collection),
+            reply_queue=self._response_queue_url,
+            submitted_at=self._now(),
+            width=photo.width,
+            height=photo.height,
+            person=request.person,
+            top=request.top,
+            max_faces=request.max_faces,
+        )

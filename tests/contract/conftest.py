@@ -1,0 +1,47 @@
+"""The fake and the real adapters that each contract test runs against."""
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import pytest
+from localstack_client.session import Session
+
+from face_common.ports import ObjectStore, Queue
+from face_common.s3 import S3ObjectStore
+from face_common.sqs import SqsQueue
+from tests.fakes.cloud import MemoryObjectStore, MemoryQueue
+
+_numbers = count()
+QueueMaker = Callable[[int], Queue]
+
+
+def client(endpoint: str, service: str) -> Any:
+    """A boto3 client of the tests' LocalStack."""
+    return Session(localstack_host=endpoint.removeprefix("http://")).client(service)
+
+
+@pytest.fixture(params=["memory", "s3"])
+def store(request: pytest.FixtureRequest) -> ObjectStore:
+    """An empty bucket."""
+    if request.param == "memory":
+        return MemoryObjectStore()
+    s3 = client(request.getfixturevalue("localstack"), "s3")
+    bucket = f"contract-{next(_numbers)}"
+    s3.create_bucket(Bucket=bucket)
+    return S3ObjectStore(s3, bucket)
+
+
+@pytest.fixture(params=["memory", "sqs"])
+def make_queue(request: pytest.FixtureRequest) -> QueueMaker:
+    """Makes an empty queue with a visibility timeout in seconds."""
+    if request.param == "memory":
+        return lambda visibility: MemoryQueue(visibility)
+    sqs = client(request.getfixturevalue("localstack"), "sqs")
+
+    def make(visibility: int) -> Queue:
+        name = f"contract-{next(_numbers)}"
+        url = sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": str(visibility)})["QueueUrl"]
+        return SqsQueue(sqs, url)
+
+    return make

@@ -1,0 +1,106 @@
+"""The gallery's rules, over the fake, over LanceDB in a folder and over LanceDB in S3."""
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from face_app.gallery_cache import GalleryReader
+from face_app.handlers import GalleryWriter
+from face_common.gallery import Gallery
+from face_web.people import PersonGallery
+from tests.contract.conftest import client
+from tests.fakes.cloud import MemoryGallery
+from tests.fakes.inference import encoding
+from tests.unit.test_matching import template
+
+_numbers = count()
+
+
+class AnyGallery(GalleryReader, GalleryWriter, PersonGallery, Protocol):
+    """All that the tiers want of a gallery."""
+
+
+@pytest.fixture(params=["memory", "folder", "s3"])
+def gallery(request: pytest.FixtureRequest, tmp_path: Path) -> AnyGallery:
+    if request.param == "memory":
+        return MemoryGallery()
+    if request.param == "folder":
+        return Gallery(str(tmp_path))
+    endpoint = request.getfixturevalue("localstack")
+    bucket = f"gallery-{next(_numbers)}"
+    client(endpoint, "s3").create_bucket(Bucket=bucket)
+    options = {"endpoint": endpoint, "allow_http": "true", "region": "us-east-1"}
+    return Gallery(f"s3://{bucket}/gallery", options | {"aws_access_key_id": "test", "aws_secret_access_key": "test"})
+
+
+def test_a_collection_that_nobody_enrolled_in_is_empty_at_version_zero(gallery: AnyGallery) -> None:
+    assert gallery.version("none") == 0
+    assert gallery.load("none").people == ()
+    assert gallery.photos("none") == []
+    assert gallery.remove("none", "Ada") == 0
+
+
+def test_what_is_added_is_loaded_at_the_version_told(gallery: AnyGallery) -> None:
+    version = gallery.add("c", [template("Ada", "1", encoding(0.5)), template("Bob", "2", encoding(1))])
+    snapshot = gallery.load("c")
+    assert (snapshot.version, snapshot.people) == (version, ("Ada", "Bob"))
+    assert snapshot.encodings[0].tolist() == pytest.approx(encoding(0.5))
+    assert snapshot.photo_with("Ada", "digest-1") == "1"
+    assert gallery.version("c") == version
+
+
+def test_every_write_has_a_higher_version(gallery: AnyGallery) -> None:
+    first = gallery.add("c", [template("Ada", "1", encoding(0))])
+    second = gallery.add("c", [template("Bob", "2", encoding(0))])
+    third = gallery.remove("c", "Ada")
+    assert 0 < first < second < third == gallery.version("c")
+
+
+def test_photos_are_listed_without_encodings(gallery: AnyGallery) -> None:
+    gallery.add(
+        "c", [template("Bob", "2", encoding(0)), template("Ada", "3", encoding(0)), template("Ada", "1", encoding(0))]
+    )
+    assert [(row.person, row.photo) for row in gallery.photos("c")] == [("Ada", "1"), ("Ada", "3"), ("Bob", "2")]
+    assert [row.photo for row in gallery.photos("c", "Ada")] == ["1", "3"]
+    assert gallery.photos("c", "nobody") == []
+
+
+def test_a_person_is_removed_with_all_photos(gallery: AnyGallery) -> None:
+    gallery.add(
+        "c", [template("Ada", "1", encoding(0)), template("Ada", "2", encoding(0)), template("Bob", "3", encoding(0))]
+    )
+    gallery.remove("c", "Ada")
+    assert gallery.load("c").people == ("Bob",)
+
+
+def test_one_photo_is_removed(gallery: AnyGallery) -> None:
+    gallery.add("c", [template("Ada", "1", encoding(0)), template("Ada", "2", encoding(0))])
+    gallery.remove("c", "Ada", "1")
+    assert [row.photo for row in gallery.photos("c")] == ["2"]
+
+
+@pytest.mark.parametrize("person", ["O'Brien", "a' OR '1'='1", "Zoë 🙂", "100%", "a_b", "--"])
+def test_names_are_only_names(gallery: AnyGallery, person: str) -> None:
+    gallery.add("c", [template(person, "1", encoding(0)), template("axb", "2", encoding(0))])
+    assert [row.photo for row in gallery.photos("c", person)] == ["1"]
+    gallery.remove("c", person)
+    assert gallery.load("c").people == ("axb",)
+
+
+def test_collections_do_not_mix(gallery: AnyGallery) -> None:
+    gallery.add("one", [template("Ada", "1", encoding(0))])
+    assert gallery.load("two").people == ()
+
+
+def test_more_photos_than_any_default_limit_are_listed(gallery: AnyGallery) -> None:
+    gallery.add("c", [template(f"p{number}", str(number), encoding(0)) for number in range(30)])
+    assert len(gallery.photos("c")) == 30
+
+
+def test_concurrent_writers_lose_nothing(gallery: AnyGallery) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda number: gallery.add("c", [template("Ada", str(number), encoding(number))]), range(12)))
+    assert len(gallery.photos("c")) == 12

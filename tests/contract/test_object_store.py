@@ -1,0 +1,52 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from face_common.errors import ObjectMissingError
+from face_common.ports import ObjectStore
+
+
+def test_what_is_put_is_got(store: ObjectStore) -> None:
+    store.put("a/b", b"\x00body", "image/jpeg")
+    assert store.get("a/b") == b"\x00body"
+    assert store.exists("a/b")
+
+
+def test_put_replaces(store: ObjectStore) -> None:
+    store.put("a", b"1", "text/plain")
+    store.put("a", b"2", "text/plain")
+    assert store.get("a") == b"2"
+
+
+def test_what_is_not_there_is_missing(store: ObjectStore) -> None:
+    assert not store.exists("a")
+    with pytest.raises(ObjectMissingError):
+        store.get("a")
+
+
+def test_put_new_never_replaces(store: ObjectStore) -> None:
+    assert store.put_new("a", b"first", "text/plain")
+    assert not store.put_new("a", b"second", "text/plain")
+    assert store.get("a") == b"first"
+
+
+def test_of_many_writers_one_wins(store: ObjectStore) -> None:
+    bodies = [str(number).encode() for number in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        won = list(threads.map(lambda body: store.put_new("a", body, "text/plain"), bodies))
+    assert won.count(True) == 1
+    assert store.get("a") == bodies[won.index(True)]
+
+
+def test_delete_removes_and_forgives_what_is_missing(store: ObjectStore) -> None:
+    store.put("a", b"1", "text/plain")
+    store.delete(["a", "b"])
+    assert not store.exists("a")
+    store.delete([])
+
+
+def test_keys_are_listed_by_prefix_in_order(store: ObjectStore) -> None:
+    for key in ("x/2", "x/1", "y/1"):
+        store.put(key, b"", "text/plain")
+    assert list(store.keys("x/")) == ["x/1", "x/2"]
+    assert list(store.keys("z/")) == []

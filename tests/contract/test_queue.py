@@ -1,0 +1,77 @@
+import time
+
+from face_common.ports import Queue
+from tests.contract.conftest import QueueMaker
+
+
+def bodies(queue: Queue, limit: int = 10, wait: int = 1) -> list[str]:
+    return [message.body for message in queue.receive(limit, wait)]
+
+
+def test_a_message_is_received_with_its_delivery_count(make_queue: QueueMaker) -> None:
+    queue = make_queue(30)
+    queue.send('{"ü": 1}')
+    (message,) = queue.receive(10, 1)
+    assert (message.body, message.deliveries) == ('{"ü": 1}', 1)
+
+
+def test_an_empty_queue_gives_nothing_after_the_wait(make_queue: QueueMaker) -> None:
+    began = time.monotonic()
+    assert make_queue(30).receive(10, 1) == []
+    assert 0.9 < time.monotonic() - began < 3
+
+
+def test_no_more_than_the_limit_is_received(make_queue: QueueMaker) -> None:
+    queue = make_queue(30)
+    for number in range(3):
+        queue.send(str(number))
+    first = bodies(queue, limit=2)
+    assert len(first) == 2
+    assert sorted(first + bodies(queue)) == ["0", "1", "2"]
+
+
+def test_a_received_message_is_hidden_until_its_visibility_ends(make_queue: QueueMaker) -> None:
+    queue = make_queue(2)
+    queue.send("a")
+    assert bodies(queue) == ["a"]
+    assert queue.receive(10, 0) == []
+    (again,) = queue.receive(10, 4)
+    assert again.deliveries == 2
+
+
+def test_holding_hides_for_longer(make_queue: QueueMaker) -> None:
+    queue = make_queue(1)
+    queue.send("a")
+    (message,) = queue.receive(10, 1)
+    assert queue.hold([message.receipt], 30) == []
+    assert queue.receive(10, 2) == []
+
+
+def test_holding_for_no_time_gives_back_at_once(make_queue: QueueMaker) -> None:
+    queue = make_queue(30)
+    queue.send("a")
+    (message,) = queue.receive(10, 1)
+    queue.hold([message.receipt], 0)
+    assert bodies(queue) == ["a"]
+
+
+def test_a_deleted_message_never_comes_back(make_queue: QueueMaker) -> None:
+    queue = make_queue(1)
+    queue.send("a")
+    (message,) = queue.receive(10, 1)
+    queue.delete([message.receipt])
+    assert queue.receive(10, 2) == []
+
+
+def test_more_receipts_than_one_call_takes(make_queue: QueueMaker) -> None:
+    queue = make_queue(30)
+    for number in range(12):
+        queue.send(str(number))
+    receipts: list[str] = []
+    while len(receipts) < 12:
+        receipts += [message.receipt for message in queue.receive(10, 1)]
+    assert queue.hold(receipts, 20) == []
+    queue.delete(receipts)
+    queue.delete([])
+    assert queue.hold([], 5) == []
+    assert queue.receive(10, 0) == []

@@ -1,0 +1,116 @@
+"""`make run` from its start to Ctrl-C, twice."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from face_client import FaceClient
+from local.localstack import free_port
+from local.stack import ROOT
+from tests.unit.test_worker import eventually
+
+
+@contextmanager
+def running(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+    """`make run`'s program with its state in a folder of its own."""
+    environment = os.environ | {
+        "PORT": str(port),
+        "MAX_WORKERS": "1",
+        "STATE": str(folder),
+        "FACE_CACHE_DIR": str(ROOT / ".local" / "cache"),
+    }
+    with (folder / "output").open("w+") as output:
+        with subprocess.Popen(
+            [sys.executable, "-m", "local"],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            try:
+                eventually(lambda: "is up" in (folder / "output").read_text() or process.poll() is not None, 60)
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.send_signal(signal.SIGINT)
+                process.wait(60)
+
+
+def descendants(pid: int) -> set[int]:
+    """All processes below this one."""
+    children = {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    return children.union(*(descendants(child) for child in children))
+
+
+def alive(pids: set[int]) -> set[int]:
+    return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
+
+
+def test_people_survive_a_restart_and_nothing_is_left_behind(tmp_path: Path, samples: Path) -> None:
+    port = free_port()
+    with running(tmp_path, port) as process, FaceClient(f"http://127.0.0.1:{port}") as face:
+        assert face.enrol("Obama", [samples / "obama.jpg"])[0]["verdict"] == "accepted"
+        started = descendants(process.pid)
+        assert len(started) >= 5
+    assert process.returncode == 0
+    assert alive(started) == set()
+    began = time.monotonic()
+    with running(tmp_path, port) as process, FaceClient(f"http://127.0.0.1:{port}") as face:
+        seconds = time.monotonic() - began
+        assert face.people() == {"Obama": 1}
+        assert face.identify(samples / "obama2.jpg")["faces"][0]["person"] == "Obama"
+        started = descendants(process.pid)
+    assert alive(started) == set()
+    print(f"second start in {seconds:.1f} s")
+
+
+def test_when_the_web_service_dies_everything_stops_and_says_so(tmp_path: Path) -> None:
+    with running(tmp_path, free_port()) as process:
+        started = descendants(process.pid)
+        web = next(pid for pid in started if b"face_web" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        os.kill(web, signal.SIGKILL)
+        assert process.wait(60) == 1
+    assert "the web service died" in (tmp_path / "output").read_text()
+    assert alive(started) == set()
+
+
+def test_a_killed_run_leaves_nothing_behind(tmp_path: Path) -> None:
+    with running(tmp_path, free_port()) as process:
+        started = descendants(process.pid)
+        process.kill()
+        eventually(lambda: not alive(started), 30)
+
+
+def test_a_taken_port_is_told_before_anything_is_started(tmp_path: Path) -> None:
+    port = free_port()
+    with running(tmp_path, port), httpx.Client(trust_env=False) as http:
+        assert http.get(f"http://127.0.0.1:{port}/healthz").is_success
+        (tmp_path / "other").mkdir()
+        with running(tmp_path / "other", port) as second:
+            assert second.wait(10) == 1
+        assert f"port {port} is taken" in (tmp_path / "other" / "output").read_text()
+        with running(tmp_path / "other", 0) as wrong:
+            assert wrong.wait(10) == 2
+
+
+@pytest.mark.parametrize(("variable", "value"), [("PORT", "http"), ("MAX_WORKERS", "0"), ("MAX_WORKERS", "-1")])
+def test_wrong_variables_are_told(tmp_path: Path, variable: str, value: str) -> None:
+    outcome = subprocess.run(
+        [sys.executable, "-m", "local"],
+        cwd=ROOT,
+        env=os.environ | {"STATE": str(tmp_path), variable: value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert outcome.returncode == 2
+    assert f"{variable} is a whole number" in outcome.stderr

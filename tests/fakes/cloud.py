@@ -1,0 +1,157 @@
+"""A bucket, queues and a gallery in memory."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from face_common.errors import ObjectMissingError
+from face_common.ports import Message
+from face_common.templates import EnrolledPhotoRow, GallerySnapshot, Template
+
+
+class MemoryObjectStore:
+    """An ObjectStore."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.fault: Exception | None = None
+        self._lock = threading.Lock()
+
+    def put(self, key: str, body: bytes, content_type: str) -> None:
+        self._break()
+        self.objects[key] = body
+
+    def put_new(self, key: str, body: bytes, content_type: str) -> bool:
+        self._break()
+        with self._lock:
+            return self.objects.setdefault(key, body) is body
+
+    def get(self, key: str) -> bytes:
+        self._break()
+        if key not in self.objects:
+            raise ObjectMissingError(key)
+        return self.objects[key]
+
+    def exists(self, key: str) -> bool:
+        self._break()
+        return key in self.objects
+
+    def delete(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.objects.pop(key, None)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        return iter(sorted(key for key in self.objects if key.startswith(prefix)))
+
+    def _break(self) -> None:
+        if self.fault is not None:
+            raise self.fault
+
+
+@dataclass
+class _Entry:
+    body: str
+    visible_at: float = 0.0
+    deliveries: int = 0
+    receipt: str = ""
+
+
+class MemoryQueue:
+    """A Queue with visibility timeouts by a clock that a test may set."""
+
+    def __init__(self, visibility: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self.entries: list[_Entry] = []
+        self.holds: list[tuple[str, int]] = []
+        self._visibility = visibility
+        self._clock = clock
+        self._receipts = count()
+        self._changed = threading.Condition()
+
+    def send(self, body: str) -> None:
+        with self._changed:
+            self.entries.append(_Entry(body))
+            self._changed.notify_all()
+
+    def receive(self, limit: int, wait_seconds: int) -> list[Message]:
+        deadline = time.monotonic() + wait_seconds
+        with self._changed:
+            while True:
+                taken = [entry for entry in self.entries if entry.visible_at <= self._clock()][:limit]
+                remaining = deadline - time.monotonic()
+                if taken or remaining <= 0:
+                    return [self._deliver(entry) for entry in taken]
+                self._changed.wait(min(remaining, 0.05))
+
+    def hold(self, receipts: Sequence[str], seconds: int) -> list[str]:
+        with self._changed:
+            self.holds += [(receipt, seconds) for receipt in receipts]
+            held = {entry.receipt: entry for entry in self.entries}
+            for receipt in receipts:
+                if receipt in held:
+                    held[receipt].visible_at = self._clock() + seconds
+            self._changed.notify_all()
+            return [receipt for receipt in receipts if receipt not in held]
+
+    def delete(self, receipts: Sequence[str]) -> None:
+        with self._changed:
+            self.entries = [entry for entry in self.entries if entry.receipt not in receipts]
+
+    def _deliver(self, entry: _Entry) -> Message:
+        entry.visible_at = self._clock() + self._visibility
+        entry.deliveries += 1
+        entry.receipt = f"receipt-{next(self._receipts)}"
+        return Message(entry.body, entry.receipt, entry.deliveries)
+
+
+class MemoryQueues:
+    """Queues by URL, each made when it is first asked for."""
+
+    def __init__(self) -> None:
+        self.by_url: dict[str, MemoryQueue] = {}
+
+    def __call__(self, url: str) -> MemoryQueue:
+        return self.by_url.setdefault(url, MemoryQueue())
+
+
+@dataclass
+class MemoryGallery:
+    """A gallery: templates by collection, one version more with each write."""
+
+    templates: dict[str, list[Template]] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
+    loads: int = 0
+
+    def version(self, collection: str) -> int:
+        return self.versions.get(collection, 0)
+
+    def load(self, collection: str) -> GallerySnapshot:
+        self.loads += 1
+        return GallerySnapshot.of(self.version(collection), self.templates.get(collection, ()))
+
+    def add(self, collection: str, templates: Sequence[Template]) -> int:
+        self.templates.setdefault(collection, []).extend(templates)
+        return self._committed(collection)
+
+    def photos(self, collection: str, person: str | None = None) -> list[EnrolledPhotoRow]:
+        rows = {
+            row.photo: EnrolledPhotoRow(row.person, row.photo, row.name, row.enrolled_at)
+            for row in self.templates.get(collection, ())
+            if person in (None, row.person)
+        }
+        return sorted(rows.values(), key=lambda row: (row.person, row.photo))
+
+    def remove(self, collection: str, person: str, photo: str | None = None) -> int:
+        if collection not in self.templates:
+            return 0
+        self.templates[collection] = [
+            row
+            for row in self.templates[collection]
+            if row.person != person or (photo is not None and row.photo != photo)
+        ]
+        return self._committed(collection)
+
+    def _committed(self, collection: str) -> int:
+        self.versions[collection] = self.version(collection) + 1
+        return self.versions[collection]

@@ -1,0 +1,129 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from face_common import contract
+from face_common.contract import Code, InvalidMessageError, Job, Operation
+
+ULID = "01M8643AZZRKKJF8GJR72883RY"
+
+
+def job(**fields: object) -> Job:
+    usual: dict[str, object] = {
+        "id": ULID,
+        "operation": Operation.IDENTIFY,
+        "key": contract.image_key(ULID),
+        "name": "photo.jpg",
+        "collection": "default",
+        "gallery_version": 3,
+        "reply_queue": "https://sqs.eu-central-1.amazonaws.com/123456789012/face-responses-1",
+        "submitted_at": 1_700_000_000.25,
+        "width": 640,
+        "height": 480,
+    }
+    return Job(**{**usual, **fields})  # type: ignore[arg-type]
+
+
+image_names = st.text(min_size=1, max_size=255).filter(contract.is_image_name)
+people = st.text(min_size=1, max_size=128).filter(contract.is_person)
+
+
+@given(name=image_names, person=people, version=st.integers(0, 2**63), top=st.integers(0, 20))
+def test_any_valid_job_survives_the_queue(name: str, person: str, version: int, top: int) -> None:
+    sent = job(name=name, person=person, gallery_version=version, top=top, operation=Operation.ENROL)
+    assert Job.decode(sent.encode()) == sent
+
+
+def test_the_longest_names_still_fit_into_a_job() -> None:
+    sent = job(
+        name="é" * 127 + "a", person="ß" * 64, collection="c" * 40, gallery_version=2**63, width=10**9, height=10**9
+    )
+    assert len(sent.encode().encode()) <= contract.JOB_LIMIT
+
+
+def test_a_job_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(InvalidMessageError, match="1024"):
+        job(reply_queue="https://" + "q" * 1024).encode()
+
+
+@pytest.mark.parametrize("body", ["", "null", "[]", "{}", '{"schema": 1}', "ÿ", '{"schema": 2, "id": "x"}'])
+def test_what_is_no_job_is_refused(body: str) -> None:
+    with pytest.raises(InvalidMessageError):
+        Job.decode(body)
+
+
+def test_a_job_of_a_later_schema_is_refused() -> None:
+    later = json.loads(job().encode()) | {"schema": 2}
+    with pytest.raises(InvalidMessageError, match="schema 2"):
+        Job.decode(json.dumps(later))
+
+
+def test_a_reply_carries_its_result() -> None:
+    result = contract.failed_result(job(), Code.IMAGE_UNREADABLE, "damaged")
+    assert contract.decode_reply(contract.encode_reply(result)) == (ULID, result)
+
+
+def test_a_result_too_large_for_a_message_stays_in_the_bucket() -> None:
+    result = contract.failed_result(job(), Code.IMAGE_UNREADABLE, "x" * contract.REPLY_LIMIT)
+    assert contract.decode_reply(contract.encode_reply(result)) == (ULID, None)
+
+
+@pytest.mark.parametrize("body", ["", "7", "{}", '"text"'])
+def test_what_is_no_reply_is_refused(body: str) -> None:
+    with pytest.raises(InvalidMessageError):
+        contract.decode_reply(body)
+
+
+def test_a_failed_enrolment_has_a_verdict() -> None:
+    failed = contract.failed_result(job(operation=Operation.ENROL, person="Ada"), Code.IMAGE_UNREADABLE, "damaged")
+    assert failed["photo"] == {"photo": ULID, "name": "photo.jpg", "verdict": "unreadable", "detail": "damaged"}
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "ä ö.png", "photo", ".hidden", "a.b.c", "it's (1).jpg", "x" * 255])
+def test_names_that_may_be_photos(name: str) -> None:
+    assert contract.is_image_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "a/b", "a\\b", "a:b", "../a", "a..b", "a\nb", "a\0", " a", "a ", "x" * 256, "a\u202eb", "é" * 128],
+)
+def test_names_that_may_not_be_photos(name: str) -> None:
+    assert not contract.is_image_name(name)
+
+
+@pytest.mark.parametrize("name", ["Ada Lovelace", "Jürgen", "O'Brien", "Li_4"])
+def test_names_that_may_be_people(name: str) -> None:
+    assert contract.is_person(name)
+
+
+@pytest.mark.parametrize("name", ["unknown", "no-face", "a:b", "a/b", "..", "", "x" * 129])
+def test_names_that_may_not_be_people(name: str) -> None:
+    assert not contract.is_person(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "valid"),
+    [
+        ("default", True),
+        ("a", True),
+        ("a-1", True),
+        ("-a", False),
+        ("A", False),
+        ("", False),
+        ("a" * 41, False),
+        ("a/b", False),
+    ],
+)
+def test_collections(name: str, valid: bool) -> None:
+    assert contract.is_collection(name) is valid
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [(ULID, True), (ULID.lower(), False), ("8" + ULID[1:], False), (ULID[1:], False), ("../" + ULID[3:], False)],
+)
+def test_ids(text: str, valid: bool) -> None:
+    assert contract.is_id(text) is valid

@@ -1,0 +1,366 @@
+"""The whole HTTP face over an in-memory cloud with a real worker loop and a made-up engine behind it."""
+
+import io
+import re
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from face_app.recognition import Reading
+from face_common.contract import Code
+from face_common.errors import PermanentError, TransientError
+from face_common.loops import Loop
+from face_web.application import create_app
+from face_web.metrics import WebMetrics
+from face_web.people import People
+from face_web.problems import STATUS
+from face_web.replies import ReplyRouter
+from face_web.services import Services
+from face_web.settings import WebSettings
+from face_web.submit import Submitter
+from face_web.versions import GalleryVersions
+from tests.fakes.inference import face, reading
+from tests.pictures import picture, png_claiming
+from tests.unit.test_contract import ULID
+from tests.unit.test_worker import REPLIES, House
+
+ADA, BOB = picture("PNG", (10, 10)), picture("PNG", (20, 10))
+"""The made-up engine sees a different person in each."""
+NOBODY, BROKEN, BOTH = picture("PNG", (30, 10)), picture("PNG", (40, 10)), picture("PNG", (50, 10))
+
+
+def see(body: bytes, most: int) -> Reading:
+    if body == BROKEN:
+        raise PermanentError(Code.IMAGE_UNREADABLE, "damaged")
+    if body == NOBODY:
+        return reading()
+    if body == BOTH:
+        return reading(face(5.0), face(0.0, side=90))
+    return reading(face(0.0 if body == ADA else 5.0))
+
+
+class Service:
+    """The service in memory; `read` may be replaced to slow the worker down."""
+
+    def __init__(self) -> None:
+        self.house = House(lambda body, most: self.read(body, most))
+        self.read = see
+        self.ready = True
+        responses = self.house.queues(REPLIES)
+        replies = ReplyRouter(responses)
+        versions = GalleryVersions(self.house.gallery)
+        settings = WebSettings(
+            bucket="b",
+            request_queue_url="memory://requests",
+            response_queue_url=REPLIES,
+            dead_letter_queue_url="memory://dead",
+            max_body_bytes=64 * 1024,
+            waiting_limit=4,
+            classic_wait_seconds=1,
+        )
+        self.numbers = iter(range(10_000))
+        submitter = Submitter(
+            store=self.house.store,
+            requests=self.house.requests,
+            replies=replies,
+            versions=versions,
+            response_queue_url=REPLIES,
+            waiting_limit=settings.waiting_limit,
+            uploads_limit=2,
+            new_id=lambda: f"{ULID[:-4]}{next(self.numbers):04d}",
+            now=time.time,
+        )
+        people = People(gallery=self.house.gallery, store=self.house.store, versions=versions)
+        services = Services(settings, submitter, people, versions, WebMetrics(), lambda: True, lambda: self.ready)
+        self.app = create_app(services)
+        self.loop = Loop("replies", lambda: replies.receive())
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    running = Service()
+    # The fake queue's long poll would delay the end of the test.
+    running.house.queues(REPLIES).receive = _impatient(running.house.queues(REPLIES).receive)  # type: ignore[method-assign]
+    running.loop.start()
+    with running.house.working():
+        yield running
+    running.loop.stop(5)
+
+
+def _impatient(receive: Any) -> Any:
+    return lambda limit, wait_seconds: receive(limit, 0.05)
+
+
+@pytest.fixture
+def client(service: Service) -> FlaskClient:
+    return service.app.test_client()
+
+
+def send(client: FlaskClient, path: str, *photos: bytes, field: str = "image", name: str = "photo.png") -> TestResponse:
+    files = [(io.BytesIO(photo), name) for photo in photos]
+    return client.post(path, data={field: files}, content_type="multipart/form-data")
+
+
+def assert_problem(response: TestResponse, code: Code) -> dict[str, Any]:
+    body: dict[str, Any] = response.get_json(force=True)
+    assert response.mimetype == "application/problem+json"
+    assert (body["code"], body["status"]) == (code.value, response.status_code)
+    assert response.status_code == STATUS[code][0]
+    assert set(body) - {"id"} == {"type", "title", "status", "detail", "code"}
+    return body
+
+
+def enrol(client: FlaskClient, person: str, *photos: bytes) -> TestResponse:
+    return send(client, f"/v1/people/{person}/photos", *photos)
+
+
+def test_a_person_enrolled_is_found_by_the_next_request(client: FlaskClient) -> None:
+    assert enrol(client, "Ada", ADA).status_code == 201
+    answer = send(client, "/v1/identifications", ADA)
+    assert answer.status_code == 200
+    assert answer.json is not None
+    (found,) = answer.json["faces"]
+    assert (found["decision"], found["person"], found["threshold"]) == ("match", "Ada", 0.6)
+    assert answer.json["image"] == {"name": "photo.png", "width": 640, "height": 480}
+
+
+def test_all_faces_come_in_one_answer_and_strangers_stay_unknown(client: FlaskClient) -> None:
+    enrol(client, "Ada", ADA)
+    answer = send(client, "/v1/identifications", BOTH)
+    assert answer.json is not None
+    assert [(found["decision"], found["person"]) for found in answer.json["faces"]] == [
+        ("unknown", None),
+        ("match", "Ada"),
+    ]
+
+
+def test_a_raw_body_is_a_photo_too(client: FlaskClient) -> None:
+    answer = client.post("/v1/identifications?name=raw.png", data=NOBODY, content_type="image/png")
+    assert answer.json is not None
+    assert (answer.json["image"]["name"], answer.json["faces"]) == ("raw.png", [])
+
+
+def test_not_waiting_is_202_with_a_place_to_look(service: Service, client: FlaskClient) -> None:
+    go_on = threading.Event()
+    service.read = lambda body, most: reading() if go_on.wait(10) else reading()
+    answer = send(client, "/v1/identifications?wait=0", NOBODY)
+    assert answer.status_code == 202
+    assert answer.json is not None
+    assert answer.json["state"] == "queued"
+    place = answer.headers["Location"]
+    looked = client.get(place)
+    assert (looked.status_code, looked.json) == (200, answer.json)
+    go_on.set()
+    deadline = time.monotonic() + 5
+    while client.get(place).get_json()["state"] == "queued":
+        assert time.monotonic() < deadline
+    assert client.get(place).get_json()["state"] == "done"
+
+
+def test_the_parameters_reach_the_worker(client: FlaskClient) -> None:
+    enrol(client, "Ada", ADA)
+    enrol(client, "Bob", BOB)
+    answer = send(client, "/v1/identifications?top=1&collection=default", ADA)
+    assert answer.json is not None
+    assert [candidate["person"] for candidate in answer.json["faces"][0]["candidates"]] == ["Ada"]
+    elsewhere = send(client, "/v1/identifications?collection=other", ADA)
+    assert elsewhere.json is not None
+    assert elsewhere.json["faces"][0]["decision"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["wait=-1", "wait=61", "wait=x", "wait=nan", "wait=inf", "top=21", "top=1.5", "max_faces=0", "max_faces=a", "top="],
+)
+def test_wrong_parameters_are_named(client: FlaskClient, query: str) -> None:
+    problem = assert_problem(send(client, f"/v1/identifications?{query}", ADA), Code.PARAMETER_INVALID)
+    assert problem["detail"].startswith(query.split("=")[0])
+
+
+def test_a_collection_must_have_a_plain_name(client: FlaskClient) -> None:
+    for path in ("/v1/identifications", "/v1/people/Ada/photos"):
+        assert_problem(send(client, f"{path}?collection=../x", ADA), Code.COLLECTION_INVALID)
+    assert_problem(client.get("/v1/people?collection=X"), Code.COLLECTION_INVALID)
+
+
+@pytest.mark.parametrize(
+    ("photo", "line"), [(ADA, "photo:Ada"), (BOB, "photo:unknown"), (NOBODY, "photo:no-face"), (BOTH, "photo:unknown")]
+)
+def test_the_classic_form_answers_one_line(client: FlaskClient, photo: bytes, line: str) -> None:
+    enrol(client, "Ada", ADA)
+    answer = send(client, "/", photo, field="inputFile")
+    assert (answer.status_code, answer.text, answer.content_type) == (200, line, "text/plain; charset=utf-8")
+
+
+def test_the_classic_form_keeps_inner_dots(client: FlaskClient) -> None:
+    assert send(client, "/", NOBODY, field="inputFile", name="a.b.png").text == "a.b:no-face"
+
+
+@pytest.mark.parametrize(("path", "field"), [("/", "inputFile"), ("/v1/identifications", "image")])
+class TestBadPhotos:
+    def test_missing(self, client: FlaskClient, path: str, field: str) -> None:
+        assert_problem(client.post(path), Code.IMAGE_MISSING)
+        assert_problem(send(client, path, ADA, field="wrong"), Code.IMAGE_MISSING)
+        assert_problem(client.post(path, data={field: "text"}, content_type="multipart/form-data"), Code.IMAGE_MISSING)
+
+    def test_two(self, client: FlaskClient, path: str, field: str) -> None:
+        assert_problem(send(client, path, ADA, BOB, field=field), Code.PARAMETER_INVALID)
+
+    def test_empty(self, client: FlaskClient, path: str, field: str) -> None:
+        assert_problem(send(client, path, b"", field=field), Code.IMAGE_EMPTY)
+
+    def test_text(self, client: FlaskClient, path: str, field: str) -> None:
+        assert_problem(send(client, path, b"not a photo", field=field, name="a.jpg"), Code.TYPE_UNSUPPORTED)
+
+    def test_bomb(self, client: FlaskClient, path: str, field: str) -> None:
+        assert_problem(send(client, path, png_claiming(60_000, 60_000), field=field), Code.IMAGE_TOO_LARGE)
+
+    @pytest.mark.parametrize("name", ["a:b.png", "../a.png", "a/b.png", ".."])
+    def test_name(self, client: FlaskClient, path: str, field: str, name: str) -> None:
+        assert_problem(send(client, path, ADA, field=field, name=name), Code.NAME_INVALID)
+
+    def test_broken(self, client: FlaskClient, path: str, field: str) -> None:
+        problem = assert_problem(send(client, path, BROKEN, field=field), Code.IMAGE_UNREADABLE)
+        assert client.get(f"/v1/identifications/{problem['id']}").get_json()["state"] == "failed"
+
+    def test_large_body(self, client: FlaskClient, path: str, field: str) -> None:
+        assert_problem(send(client, path, b"x" * 70_000, field=field), Code.BODY_TOO_LARGE)
+
+    def test_large_raw_body(self, client: FlaskClient, path: str, field: str) -> None:
+        response = client.post(path, data=b"x" * 70_000, content_type="image/jpeg")
+        assert_problem(response, Code.BODY_TOO_LARGE)
+
+    def test_malformed_multipart(self, client: FlaskClient, path: str, field: str) -> None:
+        response = client.post(path, data=b"--x\r\n", content_type="multipart/form-data; boundary=y")
+        assert_problem(response, Code.IMAGE_MISSING)
+
+
+@pytest.mark.parametrize("person", ["a:b", "..", "unknown", "no-face", "a%2Fb", "%20", "x" * 129])
+def test_names_that_are_no_persons(client: FlaskClient, person: str) -> None:
+    assert_problem(enrol(client, person, ADA), Code.PERSON_INVALID)
+
+
+def test_every_photo_of_an_enrolment_has_its_verdict(client: FlaskClient, service: Service) -> None:
+    answer = enrol(client, "Ada", ADA, NOBODY, BROKEN, b"text", ADA, BOTH)
+    assert answer.status_code == 201
+    assert answer.json is not None
+    verdicts = [photo["verdict"] for photo in answer.json["photos"]]
+    assert verdicts == ["accepted", "no-face", "unreadable", "unreadable", "duplicate", "several-faces"]
+    kept = [key for key in service.house.store.objects if key.startswith("images/")]
+    assert kept == [f"images/{answer.json['photos'][0]['photo']}"], "photos that were not accepted are not kept"
+
+
+def test_an_enrolment_without_an_accepted_photo_is_422_with_the_verdicts(client: FlaskClient) -> None:
+    answer = enrol(client, "Ada", NOBODY)
+    assert (answer.status_code, answer.get_json()["photos"][0]["verdict"]) == (422, "no-face")
+    assert client.get("/v1/people").get_json()["people"] == []
+
+
+def test_people_are_listed_and_removed(client: FlaskClient, service: Service) -> None:
+    enrol(client, "Ada", ADA)
+    enrol(client, "Bob", BOB)
+    assert client.get("/v1/people").get_json() == {
+        "collection": "default",
+        "people": [{"person": "Ada", "photos": 1}, {"person": "Bob", "photos": 1}],
+    }
+    (photo,) = client.get("/v1/people/Ada").get_json()["photos"]
+    assert (set(photo), photo["name"]) == ({"photo", "name", "enrolled_at"}, "photo.png")
+    receipt = client.delete("/v1/people/Ada").get_json()
+    assert (receipt["templates"], receipt["photos"]) == (1, [photo["photo"]])
+    assert f"images/{photo['photo']}" not in service.house.store.objects
+    assert send(client, "/v1/identifications", ADA).get_json()["faces"][0]["decision"] == "unknown"
+    assert_problem(client.delete("/v1/people/Ada"), Code.NOT_FOUND)
+    assert_problem(client.get("/v1/people/Ada"), Code.NOT_FOUND)
+
+
+def test_one_photo_is_removed(client: FlaskClient) -> None:
+    enrol(client, "Ada", ADA)
+    enrol(client, "Ada", picture("PNG", (11, 11)))
+    photo = client.get("/v1/people/Ada").get_json()["photos"][0]["photo"]
+    assert client.delete(f"/v1/people/Ada/photos/{photo}").get_json()["photos"] == [photo]
+    assert client.get("/v1/people").get_json()["people"] == [{"person": "Ada", "photos": 1}]
+    assert_problem(client.delete(f"/v1/people/Ada/photos/{photo}"), Code.NOT_FOUND)
+    assert_problem(client.delete("/v1/people/Ada/photos/x"), Code.ID_INVALID)
+
+
+def test_an_enrolment_is_no_identification(client: FlaskClient) -> None:
+    photo = enrol(client, "Ada", ADA).get_json()["photos"][0]["photo"]
+    assert_problem(client.get(f"/v1/identifications/{photo}"), Code.NOT_FOUND)
+
+
+@pytest.mark.parametrize(("job_id", "code"), [("x", Code.ID_INVALID), (ULID, Code.NOT_FOUND)])
+def test_ids_that_lead_nowhere(client: FlaskClient, job_id: str, code: Code) -> None:
+    assert_problem(client.get(f"/v1/identifications/{job_id}"), code)
+
+
+def test_paths_and_methods_that_do_not_exist(client: FlaskClient) -> None:
+    assert_problem(client.get("/nowhere"), Code.NOT_FOUND)
+    response = client.delete("/v1/identifications")
+    assert_problem(response, Code.METHOD_NOT_ALLOWED)
+    assert "POST" in response.headers["Allow"]
+
+
+def test_no_answer_in_time(service: Service, client: FlaskClient) -> None:
+    go_on = threading.Event()
+    service.read = lambda body, most: reading() if go_on.wait(10) else reading()
+    problem = assert_problem(send(client, "/", ADA, field="inputFile"), Code.WAIT_TIMEOUT)
+    assert re.search(r"/v1/identifications/[0-9A-Z]{26}$", problem["detail"])
+    go_on.set()
+
+
+def test_more_waiting_requests_than_places(service: Service) -> None:
+    go_on = threading.Event()
+    service.read = lambda body, most: reading() if go_on.wait(10) else reading()
+    threads = [
+        threading.Thread(target=lambda: send(service.app.test_client(), "/", NOBODY, field="inputFile"))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + 5
+    while "face_web_waiting 4.0" not in service.app.test_client().get("/metrics").text:
+        assert time.monotonic() < deadline
+    busy = send(service.app.test_client(), "/", NOBODY, field="inputFile")
+    assert_problem(busy, Code.SERVER_BUSY)
+    assert int(busy.headers["Retry-After"]) > 0
+    assert send(service.app.test_client(), "/v1/identifications", NOBODY).status_code == 202
+    assert service.app.test_client().get("/healthz").status_code == 200
+    go_on.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_storage_out_of_reach_is_503(service: Service, client: FlaskClient) -> None:
+    service.house.store.fault = TransientError(Code.STORAGE_UNAVAILABLE, "away")
+    assert_problem(send(client, "/v1/identifications", ADA), Code.STORAGE_UNAVAILABLE)
+
+
+def test_a_fault_of_the_service_tells_nothing_of_its_inside(service: Service, client: FlaskClient) -> None:
+    service.house.store.fault = RuntimeError("secret")
+    response = send(client, "/v1/identifications", ADA)
+    assert "secret" not in assert_problem(response, Code.INTERNAL)["detail"]
+
+
+def test_health_and_readiness(service: Service, client: FlaskClient) -> None:
+    assert client.get("/healthz").json == {"status": "ok"}
+    assert client.get("/readyz").status_code == 200
+    service.ready = False
+    assert client.get("/readyz").status_code == 503
+    assert client.get("/healthz").status_code == 200
+
+
+def test_metrics_count_requests_and_decisions(client: FlaskClient) -> None:
+    send(client, "/v1/identifications", ADA)
+    text = client.get("/metrics").text
+    assert 'face_web_faces_total{decision="unknown"} 1.0' in text
+    assert 'face_web_requests_total{endpoint="identifications.identify",status="200"} 1.0' in text
+    assert 'face_web_jobs_total{operation="identify",state="done"} 1.0' in text
+
+
+def test_the_front_door_says_what_it_does(client: FlaskClient) -> None:
+    assert "curl -F image=@photo.jpg http://localhost/v1/identifications" in client.get("/").text

@@ -1,0 +1,185 @@
+"""The web tier's middle over fakes: submission, replies, dead letters, versions."""
+
+import json
+import threading
+import time
+from itertools import count
+
+import pytest
+
+from face_common.contract import Code, Job, Operation, encode_reply, failed_result, image_key, result_key
+from face_common.errors import ServiceError, TransientError
+from face_web.dead_letters import DeadLetters
+from face_web.photos import Photo
+from face_web.replies import ReplyRouter
+from face_web.submit import Request, Submitter
+from face_web.versions import GalleryVersions
+from tests.fakes.cloud import MemoryGallery, MemoryObjectStore, MemoryQueue, MemoryQueues
+from tests.unit.test_contract import ULID, job
+
+PHOTO = Photo("photo.jpg", b"bytes", "image/jpeg", 640, 480)
+REQUEST = Request(Operation.IDENTIFY, "default")
+
+
+class Door:
+    """A submitter with everything around it in memory."""
+
+    def __init__(self, waiting_limit: int = 2) -> None:
+        self.store = MemoryObjectStore()
+        self.requests, self.responses = MemoryQueue(), MemoryQueue()
+        self.gallery = MemoryGallery()
+        self.replies = ReplyRouter(self.responses)
+        self.versions = GalleryVersions(self.gallery)
+        numbers = count()
+        self.submitter = Submitter(
+            store=self.store,
+            requests=self.requests,
+            replies=self.replies,
+            versions=self.versions,
+            response_queue_url="memory://responses",
+            waiting_limit=waiting_limit,
+            uploads_limit=1,
+            new_id=lambda: f"{ULID[:-4]}{next(numbers):04d}",
+            now=lambda: 123.5,
+        )
+
+    def sent(self) -> list[Job]:
+        return [Job.decode(entry.body) for entry in self.requests.entries]
+
+
+def soon() -> float:
+    return time.monotonic() + 5
+
+
+def test_a_submission_stores_the_photo_and_sends_the_job() -> None:
+    door = Door()
+    submission = door.submitter.submit(PHOTO, Request(Operation.ENROL, "team", person="Ada", top=5, max_faces=7))
+    (sent,) = door.sent()
+    assert door.store.objects == {image_key(submission.id): b"bytes"}
+    assert sent == job(
+        id=submission.id,
+        key=image_key(submission.id),
+        operation=Operation.ENROL,
+        collection="team",
+        person="Ada",
+        gallery_version=0,
+        reply_queue="memory://responses",
+        submitted_at=123.5,
+        top=5,
+        max_faces=7,
+    )
+
+
+def test_each_answer_reaches_its_own_request() -> None:
+    door = Door()
+    submissions = [door.submitter.submit(PHOTO, REQUEST) for _ in range(2)]
+    for sent in reversed(door.sent()):
+        door.responses.send(encode_reply(failed_result(sent, Code.IMAGE_UNREADABLE, sent.id)))
+    door.responses.send("nonsense")
+    door.replies.receive()
+    for submission in submissions:
+        result = submission.result(soon())
+        assert result is not None
+        assert result["id"] == submission.id
+    assert not door.responses.entries
+
+
+def test_an_answer_that_nobody_waits_for_is_dropped() -> None:
+    door = Door()
+    door.responses.send(encode_reply(failed_result(job(), Code.INTERNAL, "late")))
+    door.replies.receive()
+    assert not door.responses.entries
+
+
+def test_a_result_too_large_for_a_reply_is_read_from_the_bucket() -> None:
+    door = Door()
+    submission = door.submitter.submit(PHOTO, REQUEST)
+    door.store.put(result_key(submission.id), b'{"id": "large"}', "application/json")
+    door.responses.send(json.dumps({"id": submission.id}))
+    door.replies.receive()
+    assert submission.result(soon()) == {"id": "large"}
+
+
+def test_when_the_wait_is_over_the_bucket_has_the_last_word() -> None:
+    door = Door()
+    submission = door.submitter.submit(PHOTO, REQUEST)
+    door.store.put(result_key(submission.id), b'{"id": "x"}', "application/json")
+    assert submission.result(time.monotonic()) == {"id": "x"}
+
+
+def test_no_result_in_time_is_none() -> None:
+    door = Door()
+    assert door.submitter.submit(PHOTO, REQUEST).result(time.monotonic() + 0.01) is None
+
+
+def test_a_photo_that_cannot_be_stored_sends_no_job() -> None:
+    door = Door()
+    door.store.fault = TransientError(Code.STORAGE_UNAVAILABLE, "away")
+    with pytest.raises(TransientError):
+        door.submitter.submit(PHOTO, REQUEST)
+    assert not door.requests.entries
+
+
+def test_waiting_places_are_limited_and_given_back() -> None:
+    door = Door(waiting_limit=1)
+    with door.submitter.waiting_place(required=True) as first, door.submitter.waiting_place(required=False) as second:
+        assert (first, second) == (True, False)
+        with pytest.raises(ServiceError, match="server-busy"), door.submitter.waiting_place(required=True):
+            pass
+    with door.submitter.waiting_place(required=True) as again:
+        assert again
+
+
+def test_versions_never_go_back() -> None:
+    gallery = MemoryGallery()
+    versions = GalleryVersions(gallery)
+    assert versions.at_least("c") == 0
+    versions.saw("c", 5)
+    versions.saw("c", 3)
+    versions.refresh()
+    assert versions.at_least("c") == 5
+    gallery.versions["c"] = 9
+    versions.refresh()
+    assert versions.at_least("c") == 9
+
+
+def dead(store: MemoryObjectStore, queue: MemoryQueue, queues: MemoryQueues) -> DeadLetters:
+    return DeadLetters(dead_letters=queue, queues=queues, store=store)
+
+
+def test_a_dead_job_is_answered_with_a_failed_result() -> None:
+    store, queue, queues = MemoryObjectStore(), MemoryQueue(), MemoryQueues()
+    queue.send(job(reply_queue="memory://r").encode())
+    dead(store, queue, queues).receive()
+    stored = json.loads(store.objects[result_key(ULID)])
+    assert (stored["state"], stored["error"]["code"]) == ("failed", "not-processed")
+    assert json.loads(queues("memory://r").entries[0].body)["result"] == stored
+    assert not queue.entries
+
+
+def test_a_dead_job_with_a_result_is_answered_with_that() -> None:
+    store, queue, queues = MemoryObjectStore(), MemoryQueue(), MemoryQueues()
+    store.put(result_key(ULID), b'{"id": "done"}', "application/json")
+    queue.send(job(reply_queue="memory://r").encode())
+    dead(store, queue, queues).receive()
+    assert json.loads(queues("memory://r").entries[0].body) == {"id": "done", "result": {"id": "done"}}
+
+
+def test_a_dead_letter_that_is_no_job_stays_for_an_operator() -> None:
+    store, queue, queues = MemoryObjectStore(), MemoryQueue(), MemoryQueues()
+    queue.send("nonsense")
+    dead(store, queue, queues).receive()
+    assert len(queue.entries) == 1
+    assert queue.holds == [("receipt-0", 43200)]
+
+
+def test_waiting_threads_are_woken_by_the_answer() -> None:
+    door = Door()
+    submission = door.submitter.submit(PHOTO, REQUEST)
+    got: list[object] = []
+    thread = threading.Thread(target=lambda: got.append(submission.result(soon())))
+    thread.start()
+    door.responses.send(encode_reply(failed_result(door.sent()[0], Code.IMAGE_UNREADABLE, "x")))
+    door.replies.receive()
+    thread.join(5)
+    assert len(got) == 1

@@ -1,0 +1,296 @@
+"""The queue loop over fakes: what becomes of a job in every case."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from face_app.decision import DecisionRule
+from face_app.gallery_cache import GalleryCache
+from face_app.handlers import Handlers, Identity
+from face_app.metrics import WorkerMetrics
+from face_app.recognition import Reading
+from face_app.worker import Pace, Worker
+from face_common.contract import Code, Job, Operation, Result, decode_reply, image_key, result_key
+from face_common.errors import PermanentError, TransientError
+from tests.fakes.cloud import MemoryGallery, MemoryObjectStore, MemoryQueue, MemoryQueues
+from tests.fakes.inference import FakePool, Read, encoding, face, reading
+from tests.unit.test_contract import ULID, job
+from tests.unit.test_matching import template
+
+REPLIES = "memory://replies"
+
+
+class House:
+    """A worker with everything around it in memory."""
+
+    def __init__(self, read: Read = lambda body, most: reading(face()), visibility: int = 30) -> None:
+        self.store = MemoryObjectStore()
+        self.requests = MemoryQueue(visibility=visibility)
+        self.queues = MemoryQueues()
+        self.gallery = MemoryGallery()
+        self.metrics = WorkerMetrics()
+        self.worker = Worker(
+            requests=self.requests,
+            queues=self.queues,
+            store=self.store,
+            handlers=Handlers(
+                store=self.store,
+                pool=FakePool(read),
+                gallery=self.gallery,
+                cache=GalleryCache(self.gallery, self.metrics),
+                rule=DecisionRule(0.6, 0.02),
+                identity=Identity("worker-1", "model", "profile"),
+                now=time.time,
+            ),
+            pace=Pace(capacity=3, visibility_seconds=visibility, receive_wait_seconds=0),
+            metrics=self.metrics,
+            now=time.time,
+        )
+
+    def send(self, sent: Job) -> None:
+        self.store.put(sent.key, b"photo", "image/jpeg")
+        self.requests.send(sent.encode())
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        thread = threading.Thread(target=self.worker.run)
+        thread.start()
+        try:
+            yield
+        finally:
+            self.worker.drain()
+            thread.join(10)
+            assert not thread.is_alive()
+
+    def replies(self) -> list[Result]:
+        bodies = [decode_reply(entry.body)[1] for entry in self.queues(REPLIES).entries]
+        return [body for body in bodies if body is not None]
+
+    def stored(self) -> Result:
+        result: Result = json.loads(self.store.objects[result_key(ULID)])
+        return result
+
+
+def eventually(condition: Callable[[], object], seconds: float = 5.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
+
+
+def probe(**fields: object) -> Job:
+    return job(reply_queue=REPLIES, gallery_version=0, **fields)
+
+
+def test_a_photo_is_identified_stored_answered_and_deleted() -> None:
+    house = House(lambda body, most: reading(face(0.1), face(2.0, side=50)))
+    house.gallery.add("default", [template("Ada", "1", encoding(0)), template("Bob", "2", encoding(1))])
+    house.send(probe())
+    with house.working():
+        eventually(house.replies)
+        eventually(lambda: not house.requests.entries)
+    (reply,) = house.replies()
+    assert reply == house.stored()
+    assert (reply["id"], reply["state"], reply["gallery_version"], reply["error"]) == (ULID, "done", 1, None)
+    first, second = reply["faces"]
+    assert (first["decision"], first["person"], first["distance"]) == ("match", "Ada", 0.1)
+    assert first["box"] == {"left": 10, "top": 20, "width": 100, "height": 100}
+    assert [candidate["person"] for candidate in first["candidates"]] == ["Ada", "Bob"]
+    assert (second["decision"], second["person"]) == ("unknown", None)
+    assert set(reply["timing"]) == {
+        "queued_ms", "fetch_ms", "decode_ms", "detect_ms", "encode_ms", "match_ms", "total_ms",
+    }  # fmt: skip
+
+
+def test_a_photo_that_cannot_be_read_is_answered_at_once() -> None:
+    def unreadable(body: bytes, most: int) -> Reading:
+        raise PermanentError(Code.IMAGE_UNREADABLE, "damaged")
+
+    house = House(unreadable)
+    house.send(probe())
+    with house.working():
+        eventually(house.replies)
+        eventually(lambda: not house.requests.entries)
+    assert house.stored()["state"] == "failed"
+    assert house.replies()[0]["error"] == {"code": "image-unreadable", "detail": "damaged"}
+
+
+def test_a_photo_that_is_gone_is_answered_at_once() -> None:
+    house = House()
+    house.requests.send(probe().encode())
+    with house.working():
+        eventually(house.replies)
+    assert house.replies()[0]["error"] == {
+        "code": "image-missing",
+        "detail": "the photo was removed before it was read",
+    }
+
+
+@pytest.mark.parametrize("fault", [TransientError(Code.STORAGE_UNAVAILABLE, "away"), RuntimeError("a bug")])
+def test_a_job_that_may_succeed_later_goes_back_for_a_while(fault: Exception) -> None:
+    def failing(body: bytes, most: int) -> Reading:
+        raise fault
+
+    house = House(failing)
+    house.send(probe())
+    with house.working():
+        eventually(lambda: house.requests.holds)
+    assert house.requests.holds == [("receipt-0", 2)]
+    assert not house.replies()
+    assert len(house.requests.entries) == 1
+
+
+def test_a_job_delivered_again_changes_nothing_but_is_answered() -> None:
+    house = House()
+    house.send(probe())
+    house.requests.send(probe().encode())
+    with house.working():
+        eventually(lambda: len(house.replies()) == 2)
+        eventually(lambda: not house.requests.entries)
+    first, second = house.replies()
+    assert first == second == house.stored()
+
+
+def test_a_second_delivery_is_answered_from_the_bucket_without_inference() -> None:
+    reads = 0
+
+    def counting(body: bytes, most: int) -> Reading:
+        nonlocal reads
+        reads += 1
+        return reading()
+
+    house = House(counting)
+    house.send(probe())
+    house.requests.entries[0].deliveries = 1
+    house.store.put(result_key(ULID), b'{"id": "earlier"}', "application/json")
+    with house.working():
+        eventually(lambda: house.queues(REPLIES).entries)
+    assert reads == 0
+    assert house.stored()["id"] == "earlier"
+
+
+def test_a_message_that_is_no_job_is_left_to_the_dead_letters() -> None:
+    house = House()
+    house.requests.send("nonsense")
+    with house.working():
+        eventually(lambda: house.requests.holds)
+    assert [entry.body for entry in house.requests.entries] == ["nonsense"]
+
+
+def test_draining_finishes_what_is_begun_and_releases_the_rest() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(body: bytes, most: int) -> Reading:
+        begun.set()
+        assert go_on.wait(10)
+        return reading()
+
+    house = House(slow)
+    ids = [f"{ULID[:-1]}{letter}" for letter in "ABC"]
+    for one in ids:
+        house.send(probe(id=one, key=image_key(one)))
+    with house.working():
+        assert begun.wait(5)
+        eventually(lambda: all(entry.deliveries for entry in house.requests.entries))
+        house.worker.drain()
+        go_on.set()
+    assert len(house.replies()) == 1
+    assert len(house.requests.entries) == 2
+    assert [seconds for _, seconds in house.requests.holds] == [0, 0]
+    assert all(entry.visible_at <= time.monotonic() for entry in house.requests.entries)
+
+
+def test_the_heartbeat_holds_a_job_for_as_long_as_it_takes() -> None:
+    reads = 0
+
+    def slow(body: bytes, most: int) -> Reading:
+        nonlocal reads
+        reads += 1
+        time.sleep(2.5)
+        return reading()
+
+    house = House(slow, visibility=1)
+    house.send(probe())
+    with house.working():
+        eventually(house.replies)
+    assert reads == 1
+    assert {seconds for _, seconds in house.requests.holds} == {1}
+
+
+def test_enrolment_stores_a_template_and_tells_its_version() -> None:
+    house = House()
+    house.send(probe(operation=Operation.ENROL, person="Ada"))
+    with house.working():
+        eventually(house.replies)
+    (reply,) = house.replies()
+    assert reply["photo"] == {"photo": ULID, "name": "photo.jpg", "verdict": "accepted", "detail": "enrolled"}
+    assert reply["gallery_version"] == 1
+    (stored,) = house.gallery.templates["default"]
+    assert (stored.person, stored.photo, stored.model, stored.encoding) == ("Ada", ULID, "model", encoding(0))
+
+
+@pytest.mark.parametrize(
+    ("faces", "verdict"),
+    [([], "no-face"), ([face(), face(1, side=60)], "several-faces"), ([face(), face(1, side=40)], "accepted")],
+)
+def test_enrolment_wants_one_person_but_forgives_a_background(faces: list, verdict: str) -> None:
+    house = House(lambda body, most: reading(*faces))
+    house.send(probe(operation=Operation.ENROL, person="Ada"))
+    with house.working():
+        eventually(house.replies)
+    assert house.replies()[0]["photo"]["verdict"] == verdict
+    assert bool(house.gallery.templates) == (verdict == "accepted")
+
+
+def test_the_same_file_is_enrolled_once() -> None:
+    house = House()
+    with house.working():
+        house.send(probe(operation=Operation.ENROL, person="Ada"))
+        eventually(lambda: len(house.replies()) == 1)
+        again = f"{ULID[:-1]}A"
+        house.send(
+            job(
+                id=again,
+                key=image_key(again),
+                reply_queue=REPLIES,
+                gallery_version=1,
+                operation=Operation.ENROL,
+                person="Ada",
+            )
+        )
+        eventually(lambda: len(house.replies()) == 2)
+    assert house.replies()[1]["photo"]["verdict"] == "duplicate"
+    assert ULID in house.replies()[1]["photo"]["detail"]
+
+
+def test_an_enrolment_that_died_after_storing_its_template_is_accepted_all_the_same() -> None:
+    house = House()
+    with house.working():
+        house.send(probe(operation=Operation.ENROL, person="Ada"))
+        eventually(lambda: len(house.replies()) == 1)
+        del house.store.objects[result_key(ULID)]
+        house.send(job(reply_queue=REPLIES, gallery_version=1, operation=Operation.ENROL, person="Ada"))
+        eventually(lambda: len(house.replies()) == 2)
+    assert house.replies()[1]["photo"]["verdict"] == "accepted"
+    assert len(house.gallery.templates["default"]) == 1, "the template must not be written twice"
+
+
+def test_every_thread_is_free_again_after_faults() -> None:
+    def failing(body: bytes, most: int) -> Reading:
+        if body == b"bad":
+            raise RuntimeError("a bug")
+        return reading()
+
+    house = House(failing)
+    for letter in "ABCDEFG":
+        one = f"{ULID[:-1]}{letter}"
+        house.send(probe(id=one, key=image_key(one)))
+        house.store.put(image_key(one), b"bad", "image/jpeg")
+    with house.working():
+        eventually(lambda: len(house.requests.holds) >= 7)
+        house.send(probe())
+        eventually(house.replies)
