@@ -10,7 +10,7 @@ from local.stack import ROOT, Options, Stack
 
 @contextmanager
 def running_stack(state: Path, workers: int = 2) -> Iterator[Stack]:
-    """A service of its own on free ports, with its state in a folder of the test's; models come from the usual cache."""
+    """A service of its own on free ports, its state in a folder of the test's; models come from the usual cache."""
     settings = {"FACE_CACHE_DIR": str(ROOT / ".local" / "cache")}
     stack = Stack(Options(port=free_port(), workers=workers, state=state, settings=settings), tell=print)
     try:

@@ -36,7 +36,7 @@ def store(request: pytest.FixtureRequest) -> ObjectStore:
 def make_queue(request: pytest.FixtureRequest) -> QueueMaker:
     """Makes an empty queue with a visibility timeout in seconds."""
     if request.param == "memory":
-        return lambda visibility: MemoryQueue(visibility)
+        return MemoryQueue
     sqs = client(request.getfixturevalue("localstack"), "sqs")
 
     def make(visibility: int) -> Queue:

@@ -27,22 +27,24 @@ def running(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
         "STATE": str(folder),
         "FACE_CACHE_DIR": str(ROOT / ".local" / "cache"),
     }
-    with (folder / "output").open("w+") as output:
-        with subprocess.Popen(
+    with (
+        (folder / "output").open("w+") as output,
+        subprocess.Popen(
             [sys.executable, "-m", "local"],
             cwd=ROOT,
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
-        ) as process:
-            try:
-                eventually(lambda: "is up" in (folder / "output").read_text() or process.poll() is not None, 60)
-                yield process
-            finally:
-                if process.poll() is None:
-                    process.send_signal(signal.SIGINT)
-                process.wait(60)
+        ) as process,
+    ):
+        try:
+            eventually(lambda: "is up" in (folder / "output").read_text() or process.poll() is not None, 60)
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+            process.wait(60)
 
 
 def descendants(pid: int) -> set[int]:
