@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
@@ -31,9 +32,9 @@ def main() -> int:
         print(f"make run: {error}", file=sys.stderr)
         return 2
     stack = Stack(options, tell=lambda line: print(f"  {line}", flush=True))
-    signal.signal(signal.SIGTERM, _interrupt)
+    _on_stop_signals(_interrupt)  # SIGINT too: a shell's background job starts with it ignored
     status = _serve(stack, options)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough
+    _on_stop_signals(signal.SIG_IGN)  # once is enough
     print("\nstopping", flush=True)
     stack.stop()
     lock.close()
@@ -82,6 +83,11 @@ def _lock(state: Path) -> TextIO:
     except OSError as error:
         raise StartError(f"another 'make run' is under way in {state.parent}") from error
     return lock
+
+
+def _on_stop_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -13,12 +13,12 @@ import sys
 import threading
 import time
 import venv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OWN = ("common", "web", "app", "client")
-LOCKS = {"run": ("build", "web", "app", "client"), "dev": ("dev",)}
+LOCKS = {"run": ("build", "web", "app", "client"), "dev": ("dev",), "localstack": ("localstack",)}
 _print_lock = threading.Lock()
 
 
@@ -27,7 +27,7 @@ def main() -> int:
     kind = sys.argv[1]
     jobs = [threading.Thread(target=_guarded, args=(_install_services, kind))]
     if os.environ.get("LOCALSTACK", "host") != "docker":
-        jobs.append(threading.Thread(target=_guarded, args=(_install_localstack,)))
+        jobs.append(threading.Thread(target=_guarded, args=(_install_localstack, "localstack")))
     for job in jobs:
         job.start()
     for job in jobs:
@@ -38,9 +38,9 @@ def main() -> int:
 _failures: list[str] = []
 
 
-def _guarded(install, *arguments) -> None:  # type: ignore[no-untyped-def]
+def _guarded(install: Callable[[str], None], kind: str) -> None:
     try:
-        install(*arguments)
+        install(kind)
     except Exception as error:
         _failures.append(str(error))
         _say("failed", str(error))
@@ -48,46 +48,46 @@ def _guarded(install, *arguments) -> None:  # type: ignore[no-untyped-def]
 
 def _install_services(kind: str) -> None:
     folder = ROOT / ".venv"
-    locks = [ROOT / "requirements" / f"{name}.txt" for name in LOCKS[kind]]
-    projects = [ROOT / "services" / name for name in OWN]
-    checksum = _checksum([*locks, *(project / "pyproject.toml" for project in projects)])
-    # What the tools need includes what running needs, so that `make run` keeps what `make test` installed.
-    done = {_checksum_of(folder, "dev"), _checksum_of(folder, kind)}
-    if checksum in done or (kind == "run" and _checksum_of(folder, "dev") == _dev_checksum(projects)):
+    # What the tools need includes what running needs: `make run` keeps what `make test` has installed.
+    if any(_is_current(folder, sufficient) for sufficient in {kind, "dev"}):
         return
     _make(folder)
-    _pip(folder, "services", [argument for lock in locks for argument in ("-r", str(lock))], hashes=True)
-    editable = [argument for project in projects for argument in ("--editable", str(project))]
-    _pip(folder, "services", ["--no-build-isolation", "--no-index", *editable], hashes=False)
-    (folder / f".installed-{kind}").write_text(checksum)
+    locks = [argument for lock in _locks(kind) for argument in ("-r", str(lock))]
+    _pip(folder, "services", ["--require-hashes", *locks])
+    editable = [argument for name in OWN for argument in ("--editable", str(ROOT / "services" / name))]
+    _pip(folder, "services", ["--no-build-isolation", "--no-index", *editable])
+    _stamp(folder, kind).write_text(_checksum(kind))
 
 
-def _install_localstack() -> None:
-    folder, lock = ROOT / ".venv-localstack", ROOT / "requirements" / "localstack.txt"
-    checksum = _checksum([lock])
-    if _checksum_of(folder, "localstack") == checksum:
+def _install_localstack(kind: str) -> None:
+    folder = ROOT / ".venv-localstack"
+    if _is_current(folder, kind):
         return
     _make(folder)
-    _pip(folder, "localstack", ["-r", str(lock)], hashes=True)
-    (folder / ".installed-localstack").write_text(checksum)
+    _pip(folder, kind, ["--require-hashes", *(f"-r{lock}" for lock in _locks(kind))])
+    _stamp(folder, kind).write_text(_checksum(kind))
 
 
-def _dev_checksum(projects: Sequence[Path]) -> str:
-    lock = ROOT / "requirements" / "dev.txt"
-    return _checksum([lock, *(project / "pyproject.toml" for project in projects)])
+def _locks(kind: str) -> list[Path]:
+    return [ROOT / "requirements" / f"{name}.txt" for name in LOCKS[kind]]
 
 
-def _checksum(files: Sequence[Path]) -> str:
-    """Of the files' contents and the interpreter: another Python needs another environment."""
-    digest = hashlib.sha256(sys.version.encode())
-    for file in files:
+def _is_current(folder: Path, kind: str) -> bool:
+    """Whether the folder holds exactly what this kind of installation would put there."""
+    stamp = _stamp(folder, kind)
+    return stamp.exists() and stamp.read_text() == _checksum(kind)
+
+
+def _stamp(folder: Path, kind: str) -> Path:
+    return folder / f".installed-{kind}"
+
+
+def _checksum(kind: str) -> str:
+    """Of all that decides what is installed: place, interpreter, locks and the distributions' own declarations."""
+    digest = hashlib.sha256(f"{ROOT} {sys.version}".encode())
+    for file in (*_locks(kind), *(ROOT / "services" / name / "pyproject.toml" for name in OWN)):
         digest.update(file.read_bytes())
     return digest.hexdigest()
-
-
-def _checksum_of(folder: Path, kind: str) -> str:
-    stamp = folder / f".installed-{kind}"
-    return stamp.read_text() if stamp.exists() else ""
 
 
 def _make(folder: Path) -> None:
@@ -95,10 +95,10 @@ def _make(folder: Path) -> None:
     venv.EnvBuilder(clear=True, with_pip=True, symlinks=True).create(folder)
 
 
-def _pip(folder: Path, name: str, arguments: Sequence[str], *, hashes: bool) -> None:
+def _pip(folder: Path, name: str, arguments: Sequence[str]) -> None:
     """Run pip install, with a line for each package; RuntimeError with the end of its output when it fails."""
     command = [str(folder / "bin" / "python"), "-m", "pip", "install", "--no-deps", "--no-input", "--progress-bar=off"]
-    command += ["--disable-pip-version-check", "--root-user-action=ignore", *(["--require-hashes"] if hashes else [])]
+    command += ["--disable-pip-version-check", "--root-user-action=ignore"]
     began = time.monotonic()
     output: list[str] = []
     with subprocess.Popen(
