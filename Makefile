@@ -27,7 +27,7 @@ test-all: ## the same, and the chaos tests
 lint: ## ruff, mypy --strict, import-linter
 	@$(SETUP) dev && exec scripts/lint
 
-bench: ## measure the running service (FACE_DATA=folder with lfw-dev; PEOPLE= STRANGERS= folders of your own)
+bench: ## measure a service of its own, or the one at FACE_URL (FACE_DATA=folder with lfw-dev; PEOPLE= STRANGERS= folders of your own)
 	@$(SETUP) run && exec $(PY) -m bench
 
 lock: ## write the hashed lock files in requirements/ (UPGRADE=1: newest releases)

@@ -33,12 +33,13 @@ def main() -> int:
         return 2
     stack = Stack(options, tell=lambda line: print(f"  {line}", flush=True))
     _on_stop_signals(_interrupt)  # SIGINT too: a shell's background job starts with it ignored
-    status = _serve(stack, options)
-    _on_stop_signals(signal.SIG_IGN)  # once is enough
-    print("\nstopping", flush=True)
-    stack.stop()
-    lock.close()
-    return status
+    try:
+        return _serve(stack, options)
+    finally:
+        _on_stop_signals(signal.SIG_IGN)  # once is enough
+        print("\nstopping", flush=True)
+        stack.stop()
+        lock.close()
 
 
 def _serve(stack: Stack, options: Options) -> int:
@@ -86,7 +87,7 @@ def _lock(state: Path) -> TextIO:
 
 
 def _on_stop_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, handler)
 
 

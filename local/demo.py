@@ -45,7 +45,11 @@ def _recognise(client: FaceClient, folder: Path, made: Path) -> bool:
     print("\nRecognising:")
     right = True
     for photo, expected in _probes(folder, made):
-        result = client.identify(photo)
+        result = client.identify(photo, wait=60)
+        if result["state"] != "done":
+            print(f"  {photo.name:<26}no worker has taken it yet")
+            right = False
+            continue
         faces = result.get("faces", [])
         seen = sorted(face["person"] or face["decision"] for face in faces)
         right = right and seen == sorted(expected)

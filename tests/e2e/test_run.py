@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,7 +55,11 @@ def descendants(pid: int) -> set[int]:
 
 
 def alive(pids: set[int]) -> set[int]:
-    return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
+    """Those that still run; a zombie has ended, whoever reaps it."""
+    states = {pid: Path(f"/proc/{pid}/stat") for pid in pids}
+    return {
+        pid for pid, stat in states.items() if stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    }
 
 
 def test_people_survive_a_restart_and_nothing_is_left_behind(tmp_path: Path, samples: Path) -> None:
@@ -73,6 +78,22 @@ def test_people_survive_a_restart_and_nothing_is_left_behind(tmp_path: Path, sam
         started = descendants(process.pid)
     assert alive(started) == set()
     print(f"second start in {seconds:.1f} s")
+
+
+def test_stopping_answers_everything_that_was_accepted(tmp_path: Path, samples: Path) -> None:
+    port = free_port()
+    with running(tmp_path, port) as process, FaceClient(f"http://127.0.0.1:{port}") as face:
+        queued = [face.identify(samples / "obama3.jpg", wait=0)["id"] for _ in range(5)]
+        with ThreadPoolExecutor(10) as threads:
+            waiting = [
+                threads.submit(face.classic, samples / "astronaut.png", name=f"{number}.png") for number in range(10)
+            ]
+            eventually(lambda: b"face_web_waiting 10.0" in httpx.get(f"http://127.0.0.1:{port}/metrics").content)
+            process.send_signal(signal.SIGTERM)
+            assert [answer.result() for answer in waiting] == [f"{number}:unknown" for number in range(10)]
+        assert process.wait(60) == 0
+    with running(tmp_path, port), FaceClient(f"http://127.0.0.1:{port}") as face:
+        eventually(lambda: [face.identification(one)["state"] for one in queued] == ["done"] * 5, 10)
 
 
 def test_when_the_web_service_dies_everything_stops_and_says_so(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -42,9 +42,6 @@ class MemoryObjectStore:
         for key in keys:
             self.objects.pop(key, None)
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        return iter(sorted(key for key in self.objects if key.startswith(prefix)))
-
     def _break(self) -> None:
         if self.fault is not None:
             raise self.fault
@@ -61,10 +58,9 @@ class _Entry:
 class MemoryQueue:
     """A Queue with visibility timeouts by a clock that a test may set."""
 
-    def __init__(self, visibility: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.entries: list[_Entry] = []
         self.holds: list[tuple[str, int]] = []
-        self._visibility = visibility
         self._clock = clock
         self._receipts = count()
         self._changed = threading.Condition()
@@ -74,14 +70,14 @@ class MemoryQueue:
             self.entries.append(_Entry(body))
             self._changed.notify_all()
 
-    def receive(self, limit: int, wait_seconds: int) -> list[Message]:
+    def receive(self, limit: int, wait_seconds: int, hide_seconds: int = 30) -> list[Message]:
         deadline = time.monotonic() + wait_seconds
         with self._changed:
             while True:
                 taken = [entry for entry in self.entries if entry.visible_at <= self._clock()][:limit]
                 remaining = deadline - time.monotonic()
                 if taken or remaining <= 0:
-                    return [self._deliver(entry) for entry in taken]
+                    return [self._deliver(entry, hide_seconds) for entry in taken]
                 self._changed.wait(min(remaining, 0.05))
 
     def hold(self, receipts: Sequence[str], seconds: int) -> list[str]:
@@ -98,8 +94,8 @@ class MemoryQueue:
         with self._changed:
             self.entries = [entry for entry in self.entries if entry.receipt not in receipts]
 
-    def _deliver(self, entry: _Entry) -> Message:
-        entry.visible_at = self._clock() + self._visibility
+    def _deliver(self, entry: _Entry, hide_seconds: int) -> Message:
+        entry.visible_at = self._clock() + hide_seconds
         entry.deliveries += 1
         entry.receipt = f"receipt-{next(self._receipts)}"
         return Message(entry.body, entry.receipt, entry.deliveries)
@@ -126,9 +122,10 @@ class MemoryGallery:
     def version(self, collection: str) -> int:
         return self.versions.get(collection, 0)
 
-    def load(self, collection: str) -> GallerySnapshot:
+    def load(self, collection: str, model: str) -> GallerySnapshot:
         self.loads += 1
-        return GallerySnapshot.of(self.version(collection), self.templates.get(collection, ()))
+        templates = [template for template in self.templates.get(collection, ()) if template.model == model]
+        return GallerySnapshot.of(self.version(collection), templates)
 
     def add(self, collection: str, templates: Sequence[Template]) -> int:
         self.templates.setdefault(collection, []).extend(templates)

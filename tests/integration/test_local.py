@@ -110,3 +110,17 @@ def test_resources_are_made_once_and_dead_letters_follow_the_tries(localstack: s
     assert "Messages" not in sqs.receive_message(QueueUrl=first.request_queue_url)
     (dead,) = sqs.receive_message(QueueUrl=first.dead_letter_queue_url, WaitTimeSeconds=5)["Messages"]
     assert dead["Body"] == "poison"
+
+
+def test_what_is_not_restored_yet_is_never_removed_from_the_folder(localstack: str, tmp_path: Path) -> None:
+    s3 = s3_client(localstack)
+    for bucket in ("mirror-full", "mirror-fresh"):
+        s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket="mirror-full", Key="images/x", Body=b"photo")
+    Mirror(s3, "mirror-full", tmp_path).save()
+    fresh = Mirror(s3, "mirror-fresh", tmp_path)
+    fresh.save()
+    assert fresh.restore(gallery=False) == 1
+    s3.delete_object(Bucket="mirror-fresh", Key="images/x")
+    assert fresh.save() == 0
+    assert Mirror(s3, "mirror-fresh", tmp_path).restore(gallery=False) == 0

@@ -11,7 +11,7 @@ from tests.unit.test_matching import encoding, template
 
 
 def cache_of(gallery: MemoryGallery) -> GalleryCache:
-    return GalleryCache(gallery, WorkerMetrics())
+    return GalleryCache(gallery, "model", WorkerMetrics())
 
 
 def test_a_job_never_sees_an_older_gallery_than_it_asks_for() -> None:
@@ -49,9 +49,9 @@ def test_refresh_loads_what_has_changed_and_nothing_else() -> None:
 
 
 class SlowGallery(MemoryGallery):
-    def load(self, collection: str) -> GallerySnapshot:
+    def load(self, collection: str, model: str) -> GallerySnapshot:
         threading.Event().wait(0.1)
-        return super().load(collection)
+        return super().load(collection, model)
 
 
 def test_jobs_that_wait_for_the_same_gallery_load_it_once() -> None:

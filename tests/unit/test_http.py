@@ -378,3 +378,51 @@ def test_metrics_count_requests_and_decisions(client: FlaskClient) -> None:
 
 def test_the_front_door_says_what_it_does(client: FlaskClient) -> None:
     assert "curl -F image=@photo.jpg http://localhost/v1/identifications" in client.get("/").text
+
+
+def test_an_enrolment_with_a_wrong_name_enrols_nobody(client: FlaskClient, service: Service) -> None:
+    files = [(io.BytesIO(ADA), "a.png"), (io.BytesIO(BOB), "b:c.png")]
+    answer = client.post("/v1/people/Ada/photos", data={"image": files}, content_type="multipart/form-data")
+    assert_problem(answer, Code.NAME_INVALID)
+    assert service.house.store.objects == {}
+    assert service.house.requests.entries == []
+
+
+def test_an_enrolment_that_nobody_takes_in_time_is_queued_not_failed(service: Service, client: FlaskClient) -> None:
+    go_on = threading.Event()
+    service.read = nothing_until(go_on)
+    answer = enrol(client, "Ada", ADA)
+    assert answer.status_code == 202
+    (photo,) = answer.get_json()["photos"]
+    assert (photo["verdict"], photo["name"]) == ("queued", "photo.png")
+    go_on.set()
+
+
+def test_storage_that_fails_half_way_through_an_enrolment(
+    service: Service, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, calls = service.house.store.put, iter(range(10))
+
+    def failing_second(key: str, body: bytes, content_type: str) -> None:
+        if next(calls) == 1:
+            raise TransientError(Code.STORAGE_UNAVAILABLE, "away")
+        put(key, body, content_type)
+
+    monkeypatch.setattr(service.house.store, "put", failing_second)
+    answer = enrol(client, "Ada", ADA, BOB)
+    assert [photo["verdict"] for photo in answer.get_json()["photos"]] == ["accepted", "failed"]
+
+
+def test_removing_a_person_whose_photos_cannot_be_removed_can_be_tried_again(
+    service: Service, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrol(client, "Ada", ADA)
+
+    def away(keys: object) -> None:
+        raise TransientError(Code.STORAGE_UNAVAILABLE, "away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(service.house.store, "delete", away)
+        assert_problem(client.delete("/v1/people/Ada"), Code.STORAGE_UNAVAILABLE)
+    assert client.delete("/v1/people/Ada").status_code == 200
+    assert service.house.store.objects == {}, "neither photo nor result of the enrolment is left"

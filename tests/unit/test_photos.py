@@ -41,3 +41,8 @@ def test_the_pixel_limit_itself_is_accepted() -> None:
 @pytest.mark.parametrize("name", ["", "a:b.jpg", "../a.jpg", "a/b.jpg", "..", "a\\b.jpg"])
 def test_a_name_that_could_lead_astray_is_refused(name: str) -> None:
     assert code_of(name, picture()) is Code.NAME_INVALID
+
+
+def test_a_header_of_many_empty_segments_is_not_read_to_its_end() -> None:
+    body = b"\xff\xd8" + b"\xff\xfe\x00\x02" * 400_000 + picture()[2:]
+    assert code_of("slow.jpg", body) is Code.TYPE_UNSUPPORTED

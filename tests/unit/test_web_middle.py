@@ -12,13 +12,14 @@ from face_common.errors import ServiceError, TransientError
 from face_web.dead_letters import DeadLetters
 from face_web.photos import Photo
 from face_web.replies import ReplyRouter
-from face_web.submit import Request, Submitter
+from face_web.submit import Order, Submitter
 from face_web.versions import GalleryVersions
 from tests.fakes.cloud import MemoryGallery, MemoryObjectStore, MemoryQueue, MemoryQueues
 from tests.unit.test_contract import ULID, job
+from tests.unit.test_worker import GoneQueue
 
 PHOTO = Photo("photo.jpg", b"bytes", "image/jpeg", 640, 480)
-REQUEST = Request(Operation.IDENTIFY, "default")
+ORDER = Order(Operation.IDENTIFY, "default")
 
 
 class Door:
@@ -53,7 +54,7 @@ def soon() -> float:
 
 def test_a_submission_stores_the_photo_and_sends_the_job() -> None:
     door = Door()
-    submission = door.submitter.submit(PHOTO, Request(Operation.ENROL, "team", person="Ada", top=5, max_faces=7))
+    submission = door.submitter.submit(PHOTO, Order(Operation.ENROL, "team", person="Ada", top=5, max_faces=7))
     (sent,) = door.sent()
     assert door.store.objects == {image_key(submission.id): b"bytes"}
     assert sent == job(
@@ -72,7 +73,7 @@ def test_a_submission_stores_the_photo_and_sends_the_job() -> None:
 
 def test_each_answer_reaches_its_own_request() -> None:
     door = Door()
-    submissions = [door.submitter.submit(PHOTO, REQUEST) for _ in range(2)]
+    submissions = [door.submitter.submit(PHOTO, ORDER) for _ in range(2)]
     for sent in reversed(door.sent()):
         door.responses.send(encode_reply(failed_result(sent, Code.IMAGE_UNREADABLE, sent.id)))
     door.responses.send("nonsense")
@@ -93,7 +94,7 @@ def test_an_answer_that_nobody_waits_for_is_dropped() -> None:
 
 def test_a_result_too_large_for_a_reply_is_read_from_the_bucket() -> None:
     door = Door()
-    submission = door.submitter.submit(PHOTO, REQUEST)
+    submission = door.submitter.submit(PHOTO, ORDER)
     door.store.put(result_key(submission.id), b'{"id": "large"}', "application/json")
     door.responses.send(json.dumps({"id": submission.id}))
     door.replies.receive()
@@ -102,21 +103,21 @@ def test_a_result_too_large_for_a_reply_is_read_from_the_bucket() -> None:
 
 def test_when_the_wait_is_over_the_bucket_has_the_last_word() -> None:
     door = Door()
-    submission = door.submitter.submit(PHOTO, REQUEST)
+    submission = door.submitter.submit(PHOTO, ORDER)
     door.store.put(result_key(submission.id), b'{"id": "x"}', "application/json")
     assert submission.result(time.monotonic()) == {"id": "x"}
 
 
 def test_no_result_in_time_is_none() -> None:
     door = Door()
-    assert door.submitter.submit(PHOTO, REQUEST).result(time.monotonic() + 0.01) is None
+    assert door.submitter.submit(PHOTO, ORDER).result(time.monotonic() + 0.01) is None
 
 
 def test_a_photo_that_cannot_be_stored_sends_no_job() -> None:
     door = Door()
     door.store.fault = TransientError(Code.STORAGE_UNAVAILABLE, "away")
     with pytest.raises(TransientError):
-        door.submitter.submit(PHOTO, REQUEST)
+        door.submitter.submit(PHOTO, ORDER)
     assert not door.requests.entries
 
 
@@ -175,7 +176,7 @@ def test_a_dead_letter_that_is_no_job_stays_for_an_operator() -> None:
 
 def test_waiting_threads_are_woken_by_the_answer() -> None:
     door = Door()
-    submission = door.submitter.submit(PHOTO, REQUEST)
+    submission = door.submitter.submit(PHOTO, ORDER)
     got: list[object] = []
     thread = threading.Thread(target=lambda: got.append(submission.result(soon())))
     thread.start()
@@ -183,3 +184,41 @@ def test_waiting_threads_are_woken_by_the_answer() -> None:
     door.replies.receive()
     thread.join(5)
     assert len(got) == 1
+
+
+def test_a_result_that_cannot_be_looked_up_is_no_fault_of_the_request() -> None:
+    door = Door()
+    submission = door.submitter.submit(PHOTO, ORDER)
+    door.store.fault = TransientError(Code.STORAGE_UNAVAILABLE, "away")
+    assert submission.result(time.monotonic()) is None
+
+
+def test_uploads_are_limited_and_the_impatient_are_told_soon() -> None:
+    door = Door()
+    with door.submitter.uploading(patient=True):
+        began = time.monotonic()
+        with pytest.raises(ServiceError, match="server-busy"), door.submitter.uploading(patient=False):
+            pass
+        assert time.monotonic() - began < 3
+    with door.submitter.uploading(patient=False):
+        pass
+
+
+def test_collections_that_do_not_exist_are_not_remembered() -> None:
+    gallery = MemoryGallery()
+    versions = GalleryVersions(gallery)
+    for number in range(50):
+        assert versions.at_least(f"none-{number}") == 0
+    looked_up: list[str] = []
+    gallery.version = lambda collection: looked_up.append(collection) or 0  # type: ignore[method-assign, func-returns-value]
+    versions.refresh()
+    assert looked_up == []
+
+
+def test_a_dead_job_of_a_web_host_that_is_gone_is_settled_all_the_same() -> None:
+    store, queue, queues = MemoryObjectStore(), MemoryQueue(), MemoryQueues()
+    queues.by_url["memory://gone"] = GoneQueue()
+    queue.send(job(reply_queue="memory://gone").encode())
+    dead(store, queue, queues).receive()
+    assert result_key(ULID) in store.objects
+    assert not queue.entries

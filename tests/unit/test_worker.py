@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from face_app.metrics import WorkerMetrics
 from face_app.recognition import Reading
 from face_app.worker import Pace, Worker
 from face_common.contract import Code, Job, Operation, Result, decode_reply, image_key, result_key
-from face_common.errors import PermanentError, TransientError
+from face_common.errors import PermanentError, QueueMissingError, TransientError
 from tests.fakes.cloud import MemoryGallery, MemoryObjectStore, MemoryQueue, MemoryQueues
 from tests.fakes.inference import FakePool, Read, encoding, face, reading
 from tests.unit.test_contract import ULID, job
@@ -24,12 +25,19 @@ from tests.unit.test_matching import template
 REPLIES = "memory://replies"
 
 
+class GoneQueue(MemoryQueue):
+    """The response queue of a web host that was removed."""
+
+    def send(self, body: str) -> None:
+        raise QueueMissingError("gone")
+
+
 class House:
     """A worker with everything around it in memory."""
 
     def __init__(self, read: Read = lambda body, most: reading(face()), visibility: int = 30) -> None:
         self.store = MemoryObjectStore()
-        self.requests = MemoryQueue(visibility=visibility)
+        self.requests = MemoryQueue()
         self.queues = MemoryQueues()
         self.gallery = MemoryGallery()
         self.metrics = WorkerMetrics()
@@ -41,7 +49,7 @@ class House:
                 store=self.store,
                 pool=FakePool(read),
                 gallery=self.gallery,
-                cache=GalleryCache(self.gallery, self.metrics),
+                cache=GalleryCache(self.gallery, "model", self.metrics),
                 rule=DecisionRule(0.6, 0.02),
                 identity=Identity("worker-1", "model", "profile"),
                 now=time.time,
@@ -294,3 +302,21 @@ def test_every_thread_is_free_again_after_faults() -> None:
         eventually(lambda: len(house.requests.holds) >= 7)
         house.send(probe())
         eventually(house.replies)
+
+
+def test_a_job_of_a_web_host_that_is_gone_is_settled_all_the_same() -> None:
+    house = House()
+    house.queues.by_url[REPLIES] = GoneQueue()
+    house.send(probe())
+    with house.working():
+        eventually(lambda: not house.requests.entries)
+    assert house.stored()["state"] == "done"
+
+
+def test_templates_of_another_model_are_not_compared() -> None:
+    house = House()
+    house.gallery.add("default", [replace(template("Ada", "1", encoding(0)), model="other")])
+    house.send(probe())
+    with house.working():
+        eventually(house.replies)
+    assert house.replies()[0]["faces"][0]["decision"] == "unknown"

@@ -30,7 +30,7 @@ def build(
     store = S3ObjectStore(aws.s3(), settings.bucket)
     queues = SqsQueues(aws.sqs())
     gallery = aws.gallery()
-    cache = GalleryCache(gallery, metrics)
+    cache = GalleryCache(gallery, nursery.model, metrics)
     handlers = Handlers(
         store=store,
         pool=pool,

@@ -7,6 +7,7 @@ Request: a JSON message {"max_faces"} and a message with the photo's bytes. Answ
 import json
 import os
 import resource
+import traceback
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -37,6 +38,11 @@ def _answer(engine: Engine, body: bytes, max_faces: int) -> dict[str, Any]:
         return {"error": {"code": error.code, "detail": error.detail}}
     except MemoryError:
         return {"error": {"code": Code.IMAGE_TOO_LARGE, "detail": "the photo needs more memory than a worker may use"}}
+    except Exception as error:
+        traceback.print_exc()
+        return {
+            "error": {"code": Code.INFERENCE_FAILED, "detail": f"the engine refused the photo ({type(error).__name__})"}
+        }
 
 
 def _limit_memory(allowance: int) -> None:

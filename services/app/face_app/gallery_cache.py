@@ -1,13 +1,15 @@
 """The galleries that a worker keeps in memory."""
 
 import threading
-from collections import defaultdict
+from contextlib import suppress
 from typing import Protocol
 
 from face_app.metrics import WorkerMetrics
 from face_common.contract import Code
 from face_common.errors import TransientError
 from face_common.templates import GallerySnapshot
+
+_LOCKS = 16  # loads that may run at the same time
 
 
 class GalleryReader(Protocol):
@@ -16,24 +18,26 @@ class GalleryReader(Protocol):
     def version(self, collection: str) -> int:
         """Latest version of a collection, 0 when it is empty."""
 
-    def load(self, collection: str) -> GallerySnapshot:
-        """The collection at its latest version."""
+    def load(self, collection: str, model: str) -> GallerySnapshot:
+        """The collection at its latest version, as far as it was encoded by this model."""
 
 
 class GalleryCache:
     """Snapshots by collection, never older than asked for. Thread-safe."""
 
-    def __init__(self, gallery: GalleryReader, metrics: WorkerMetrics) -> None:
+    def __init__(self, gallery: GalleryReader, model: str, metrics: WorkerMetrics) -> None:
+        """`model` is the id of the encodings that probes will be compared with."""
         self._gallery = gallery
+        self._model = model
         self._metrics = metrics
         self._snapshots: dict[str, GallerySnapshot] = {}
-        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._locks = tuple(threading.Lock() for _ in range(_LOCKS))
 
     def at_least(self, collection: str, version: int) -> GallerySnapshot:
         """The collection at this version or a later one; TransientError while the store has only an older one."""
         snapshot = self._snapshots.get(collection)
         if snapshot is None or snapshot.version < version:
-            with self._locks[collection]:  # one load for all jobs that wait for it
+            with self._lock_of(collection):  # one load for all jobs that wait for it
                 snapshot = self._snapshots.get(collection)
                 if snapshot is None or snapshot.version < version:
                     snapshot = self._load(collection)
@@ -47,12 +51,18 @@ class GalleryCache:
     def refresh(self) -> None:
         """Look up the version of every collection in memory and load what has changed."""
         for collection, snapshot in list(self._snapshots.items()):
-            if self._gallery.version(collection) != snapshot.version:
-                with self._locks[collection]:
-                    self._load(collection)
+            with suppress(TransientError):  # the next round will tell; the others need not wait for it
+                if self._gallery.version(collection) != snapshot.version:
+                    with self._lock_of(collection):
+                        self._load(collection)
+
+    def _lock_of(self, collection: str) -> threading.Lock:
+        return self._locks[hash(collection) % _LOCKS]
 
     def _load(self, collection: str) -> GallerySnapshot:
-        snapshot = self._gallery.load(collection)
+        snapshot = self._gallery.load(collection, self._model)
+        if not snapshot.version:
+            return snapshot  # not kept: clients may ask for any number of collections that do not exist
         self._snapshots[collection] = snapshot
         self._metrics.gallery_version.labels(collection).set(snapshot.version)
         return snapshot

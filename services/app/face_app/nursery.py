@@ -35,10 +35,12 @@ def run(control: socket.socket, settings: InferenceSettings) -> None:
             return
         pid = os.fork()
         if pid == 0:
-            control.close()
-            answers.close()
-            child.serve(Connection(descriptors[0]), engine, settings.memory_bytes)
-            os._exit(0)  # not sys.exit: nothing of the nursery's may run twice
+            try:
+                control.close()
+                answers.close()
+                child.serve(Connection(descriptors[0]), engine, settings.memory_bytes)
+            finally:
+                os._exit(0)  # not sys.exit: nothing of the nursery's may run twice
         os.close(descriptors[0])
         answers.send_bytes(json.dumps({"pid": pid}).encode())
 

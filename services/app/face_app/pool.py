@@ -47,18 +47,24 @@ class Child:
     connection: Connection
     jobs: int = 0
     resident_bytes: int = 0
+    killed: bool = False
 
     def ask(self, max_faces: int, body: bytes, timeout: float) -> dict[str, Any]:
         """The child's answer to one photo; ChildLostError when it dies or needs longer than `timeout` seconds."""
+        # A timer, not a poll: a child that does not even read its photo blocks the sending of it.
+        overdue = threading.Timer(timeout, self._kill)
+        overdue.start()
         try:
             self.connection.send_bytes(json.dumps({"max_faces": max_faces}).encode())
             self.connection.send_bytes(body)
-            if not self.connection.poll(timeout):
-                os.kill(self.pid, signal.SIGKILL)
-                raise ChildLostError(Code.INFERENCE_TIMEOUT, f"reading the photo took longer than {timeout:g} s")
             answer: dict[str, Any] = json.loads(self.connection.recv_bytes())
         except (EOFError, OSError) as error:
+            if self.killed:
+                detail = f"reading the photo took longer than {timeout:g} s"
+                raise ChildLostError(Code.INFERENCE_TIMEOUT, detail) from error
             raise ChildLostError(Code.INFERENCE_FAILED, "the process that read the photo died") from error
+        finally:
+            overdue.cancel()
         self.jobs += 1
         self.resident_bytes = answer["resident_bytes"]
         return answer
@@ -73,6 +79,11 @@ class Child:
     def hang_up(self) -> None:
         """Close the connection; an idle child ends by itself."""
         self.connection.close()
+
+    def _kill(self) -> None:
+        self.killed = True
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
 
 
 class Nursery:
@@ -128,6 +139,8 @@ class Nursery:
     def _receive(self) -> dict[str, Any]:
         try:
             if not self._answers.poll(_NURSERY_SECONDS):
+                self._process.kill()  # a late answer would be taken for that to the next question
+                self._process.wait()
                 raise NurseryLostError(f"no word from the nursery in {_NURSERY_SECONDS:g} s")
             answer: dict[str, Any] = json.loads(self._answers.recv_bytes())
         except (EOFError, OSError) as error:

@@ -2,6 +2,7 @@
 
 import socket
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
@@ -27,8 +28,8 @@ class WorkerSettings(CloudSettings):
         30, ge=3, description="how long a job is hidden after this worker's last sign of life"
     )
     receive_wait_seconds: int = Field(5, ge=0, le=20, description="long poll of the request queue")
-    engine: str = Field("fast", description="fast or reference")
-    profile: str = Field("balanced", description="detector profile: exact or balanced")
+    engine: Literal["fast", "reference"] = Field("fast", description="fast or reference")
+    profile: Literal["exact", "balanced"] = Field("balanced", description="detector profile: exact or balanced")
     cache_dir: Path = Field(Path("~/.cache/elastic-face"), description="folder for converted models")
     threshold: float = Field(0.6, gt=0, lt=2, description="largest L2 distance at which a face may be named")
     margin: float = Field(0.02, ge=0, lt=2, description="how much farther the second person must be")

@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,7 +19,7 @@ from face_common.contract import (
     failed_result,
     result_key,
 )
-from face_common.errors import ObjectMissingError, PermanentError, TransientError
+from face_common.errors import ObjectMissingError, PermanentError, QueueMissingError, TransientError
 from face_common.loops import Loop
 from face_common.ports import Message, ObjectStore, Queue, Queues
 
@@ -92,10 +93,12 @@ class Worker:
         messages: list[Message] = []
         try:
             if reserved and not self._draining.is_set():
-                messages = self._requests.receive(reserved, self._pace.receive_wait_seconds)
+                messages = self._requests.receive(
+                    reserved, self._pace.receive_wait_seconds, self._pace.visibility_seconds
+                )
         except TransientError as error:
             _log.warning("cannot receive", extra={"reason": str(error)})
-            self._draining.wait(1.0)
+            time.sleep(1.0)  # not a wait for the event: its lock must be free for the signal handler
         with self._held_lock:
             self._held |= {message.receipt for message in messages}
         for _ in range(reserved - len(messages)):
@@ -127,7 +130,10 @@ class Worker:
 
     def _answer(self, message: Message, job: Job) -> None:
         result, outcome = self._settle(message, job)
-        self._queues(job.reply_queue).send(encode_reply(result))
+        try:
+            self._queues(job.reply_queue).send(encode_reply(result))
+        except QueueMissingError:  # a web host that was removed; the result is in the bucket
+            _log.warning("nobody to answer", extra={"id": job.id, "queue": job.reply_queue})
         self._requests.delete([message.receipt])
         self._metrics.jobs.labels(job.operation.value, outcome).inc()
         self._metrics.observe_stages(result.get("timing", {}))

@@ -40,7 +40,7 @@ class FaceClient:
     def identify(self, photo: Path, *, name: str = "", wait: float = 30.0, top: int = 3) -> Result:
         """Who is in the photo, sent under its own name or another.
 
-        After `wait` seconds without an answer the result's state is still "queued".
+        Without an answer in `wait` seconds its state is "queued" and it has no faces yet: ask `identification` later.
         """
         files = {"image": (name or photo.name, photo.read_bytes())}
         result: Result = self._call("POST", "/v1/identifications", files=files, params={"wait": wait, "top": top})

@@ -18,7 +18,7 @@ class Aws:
     """Clients and the gallery of one deployment."""
 
     def __init__(self, settings: CloudSettings, connections: int) -> None:
-        """`connections` bounds the concurrent calls to one service."""
+        """`connections` to a service are kept open; calls beyond them open connections of their own."""
         self._settings = settings
         self._session = boto3.session.Session(region_name=settings.region)
         self._config = Config(

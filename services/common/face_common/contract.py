@@ -166,7 +166,7 @@ class Timing(TypedDict, total=False):
     total_ms: float
 
 
-Verdict = Literal["accepted", "no-face", "several-faces", "duplicate", "unreadable", "failed"]
+Verdict = Literal["accepted", "no-face", "several-faces", "duplicate", "unreadable", "failed", "queued"]
 
 
 class EnrolledPhoto(TypedDict):

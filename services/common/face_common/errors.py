@@ -20,5 +20,9 @@ class TransientError(ServiceError):
     """Trying again may help: the job goes back to the queue and, after some deliveries, to the dead letters."""
 
 
+class QueueMissingError(Exception):
+    """There is no such queue: whoever listened to it is gone."""
+
+
 class ObjectMissingError(Exception):
     """The object store holds nothing under this key."""

@@ -4,8 +4,10 @@ Every write commits a new table version with a conditional put, so concurrent wr
 version number tells a reader whether it has seen a write.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import lancedb
@@ -15,6 +17,9 @@ from face_common.contract import Code
 from face_common.errors import TransientError
 from face_common.templates import DIMENSIONS, EnrolledPhotoRow, GallerySnapshot, Template
 
+_ATTEMPTS = 8
+_YOUNG = 4  # versions in which another writer may still be making the table
+_SETTLE_SECONDS = 0.1
 _SCHEMA = pa.schema(
     [
         pa.field("person", pa.string(), nullable=False),
@@ -40,24 +45,43 @@ class Gallery:
         table = self._open(collection)
         return 0 if table is None else int(table.version)
 
-    def load(self, collection: str) -> GallerySnapshot:
-        """Everything enrolled in the collection, at its latest version, laid out for searching."""
+    def load(self, collection: str, model: str) -> GallerySnapshot:
+        """Everything enrolled in the collection with this model, at its latest version, laid out for searching."""
         table = self._open(collection)
         if table is None:
             return GallerySnapshot.of(0, ())
         version = int(table.version)
         table.checkout(version)  # a commit between the two calls must not slip in under the older number
-        return GallerySnapshot.of(version, [Template(**row) for row in table.to_arrow().to_pylist()])
+        templates = (Template(**row) for row in table.to_arrow().to_pylist())
+        return GallerySnapshot.of(version, [template for template in templates if template.model == model])
 
     def add(self, collection: str, templates: Sequence[Template]) -> int:
-        """Append templates; the version that holds them."""
+        """Append templates; the version that holds them.
+
+        Appends never hurt each other, but while a table is new another writer may be making it too, and LanceDB then
+        refuses or overwrites what was appended between the two: a young table is looked at again.
+        """
         rows = pa.Table.from_pylist([asdict(template) for template in templates], schema=_SCHEMA)
-        table = self._open(collection)
-        if table is None:
-            # exist_ok: another writer may have made the table since it was looked for.
-            table = _attempt(lambda: self._connection.create_table(collection, schema=_SCHEMA, exist_ok=True))
-        _attempt(lambda: table.add(rows))
-        return int(table.version)
+        for _ in range(_ATTEMPTS):
+            table = self._open(collection)
+            if table is None:
+                table = _attempt(partial(self._connection.create_table, collection, schema=_SCHEMA, exist_ok=True))
+            try:
+                table.add(rows)
+            except (RuntimeError, OSError) as error:
+                if "Incompatible transaction" in str(error):
+                    continue
+                raise TransientError(Code.STORAGE_UNAVAILABLE, f"the gallery refused: {error}") from error
+            version = int(table.version)
+            if version > _YOUNG or self._holds(collection, templates):
+                return version
+        raise TransientError(Code.STORAGE_UNAVAILABLE, "the gallery is being made by others; try again")
+
+    def _holds(self, collection: str, templates: Sequence[Template]) -> bool:
+        """Whether the templates are there still, once whoever was making the table has made it."""
+        time.sleep(_SETTLE_SECONDS)
+        there = {row.photo for row in self.photos(collection)}
+        return all(template.photo in there for template in templates)
 
     def photos(self, collection: str, person: str | None = None) -> list[EnrolledPhotoRow]:
         """Enrolled photos, of one person or of all, sorted by person and photo."""

@@ -30,5 +30,10 @@ def set_up(level: str) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("botocore", "boto3", "urllib3", "waitress.queue"):
-        logging.getLogger(noisy).setLevel("WARNING")
+    for noisy, limit in (
+        ("botocore", "WARNING"),
+        ("boto3", "WARNING"),
+        ("urllib3", "ERROR"),
+        ("waitress.queue", "ERROR"),
+    ):
+        logging.getLogger(noisy).setLevel(limit)

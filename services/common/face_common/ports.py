@@ -1,6 +1,6 @@
 """What the tiers need of a store and a queue, free of any vendor. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,9 +23,6 @@ class ObjectStore(Protocol):
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects; a key without an object is no error."""
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """All keys that start with the prefix, in order."""
-
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -38,13 +35,16 @@ class Message:
 
 
 class Queue(Protocol):
-    """A queue that delivers each message at least once. Every call raises TransientError when it cannot be reached."""
+    """A queue that delivers each message at least once.
+
+    Every call raises TransientError when it cannot be reached, and QueueMissingError when there is none.
+    """
 
     def send(self, body: str) -> None:
         """Add a message."""
 
-    def receive(self, limit: int, wait_seconds: int) -> list[Message]:
-        """Up to `limit` (1 to 10) messages, waiting as long as that for the first."""
+    def receive(self, limit: int, wait_seconds: int, hide_seconds: int = 30) -> list[Message]:
+        """Up to `limit` (1 to 10) messages, waiting as long as that for the first; others do not see them meanwhile."""
 
     def hold(self, receipts: Sequence[str], seconds: int) -> list[str]:
         """Keep messages from others for so many seconds; 0 gives them back. Returns receipts no longer held."""

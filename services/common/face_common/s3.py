@@ -63,12 +63,6 @@ class S3ObjectStore:
             if response.get("Errors"):
                 raise TransientError(Code.STORAGE_UNAVAILABLE, f"not deleted: {response['Errors'][0].get('Key')}")
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """See ObjectStore."""
-        with _translated(prefix):
-            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
-                yield from (entry["Key"] for entry in page.get("Contents", ()))
-
 
 class _ExistsError(Exception):
     """A conditional write found an object."""

@@ -1,5 +1,7 @@
 """Settings that both tiers read from the environment, each variable prefixed with FACE_."""
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -13,4 +15,4 @@ class CloudSettings(BaseSettings):
     endpoint_url: str | None = Field(None, description="another endpoint for every AWS service, such as LocalStack's")
     bucket: str = Field(description="bucket of photos, results and gallery")
     request_queue_url: str = Field(description="queue of jobs")
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")

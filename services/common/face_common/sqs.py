@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from face_common.contract import Code
-from face_common.errors import TransientError
+from face_common.errors import QueueMissingError, TransientError
 from face_common.ports import Message
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
+_MISSING = ("NonExistentQueue", "QueueDoesNotExist")
 _BATCH = 10  # SQS takes no more entries a call
 
 
@@ -28,13 +29,14 @@ class SqsQueue:
         with _translated():
             self._client.send_message(QueueUrl=self._url, MessageBody=body)
 
-    def receive(self, limit: int, wait_seconds: int) -> list[Message]:
+    def receive(self, limit: int, wait_seconds: int, hide_seconds: int = 30) -> list[Message]:
         """See Queue."""
         with _translated():
             response = self._client.receive_message(
                 QueueUrl=self._url,
                 MaxNumberOfMessages=min(limit, _BATCH),
                 WaitTimeSeconds=wait_seconds,
+                VisibilityTimeout=hide_seconds,
                 MessageSystemAttributeNames=["ApproximateReceiveCount"],
             )
         return [
@@ -91,5 +93,9 @@ def _translated() -> Iterator[None]:
     """SQS's failures in the words of the port."""
     try:
         yield
-    except (ClientError, BotoCoreError) as error:
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code", "").endswith(_MISSING):
+            raise QueueMissingError(str(error)) from error
+        raise TransientError(Code.STORAGE_UNAVAILABLE, f"SQS cannot serve: {error}") from error
+    except BotoCoreError as error:
         raise TransientError(Code.STORAGE_UNAVAILABLE, f"SQS cannot serve: {error}") from error

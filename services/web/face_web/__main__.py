@@ -3,14 +3,17 @@
 import logging
 import signal
 import sys
+import threading
 import time
 import warnings
-from types import FrameType
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import PIL.Image
 import waitress
 from pydantic import ValidationError
 from ulid import ULID
+from waitress.server import WSGIServer
 
 from face_common import logs
 from face_common.aws import Aws
@@ -28,13 +31,16 @@ from face_web.settings import WebSettings
 from face_web.submit import Submitter
 from face_web.versions import GalleryVersions
 
+_log = logging.getLogger("face_web")
 _SPARE_THREADS = 32  # for requests that do not wait for a worker, so that health checks are answered under any load
+_FLUSH_SECONDS = 0.5  # for the last answers to leave the server's buffers
+_STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 _SILENCE_SECONDS = 60.0  # a long poll takes 20
 _CONNECTIONS = 64
 
 
 def main() -> int:
-    """Run the web service; 0 after SIGTERM, 2 when the settings are wrong."""
+    """Run the web service; 0 after SIGTERM, 1 when the server ended by itself, 2 when the settings are wrong."""
     try:
         settings = WebSettings()
     except ValidationError as error:
@@ -43,12 +49,42 @@ def main() -> int:
     logs.set_up(settings.log_level)
     # Pillow only reads headers here, and the service has a pixel limit of its own.
     warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
-    services, loops = build(settings)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
-    for loop in loops:
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)  # before there are threads, which inherit it
+    door = build(settings)
+    for loop in door.loops:
         loop.start()
-    server = waitress.create_server(
+    serving = threading.Thread(target=_server(door.services).run, daemon=True)
+    serving.start()
+    _log.info("ready", extra={"host": settings.host, "port": settings.port})
+    while serving.is_alive():
+        if signal.sigtimedwait(_STOP_SIGNALS, 1.0) is not None:
+            door.leave(settings.drain_seconds)
+            return 0
+    return 1
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The web tier put together."""
+
+    services: Services
+    replies: ReplyRouter
+    loops: Sequence[Loop]
+    leaving: threading.Event
+
+    def leave(self, seconds: float) -> None:
+        """Let load balancers know, and let requests that wait for a worker have their answers, for so many seconds."""
+        self.leaving.set()
+        deadline = time.monotonic() + seconds
+        while self.replies.waiting() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(_FLUSH_SECONDS)
+        _log.info("left", extra={"unanswered": self.replies.waiting()})
+
+
+def _server(services: Services) -> WSGIServer:
+    settings = services.settings
+    server: WSGIServer = waitress.create_server(
         create_app(services),
         host=settings.host,
         port=settings.port,
@@ -60,13 +96,11 @@ def main() -> int:
         max_request_body_size=4 * settings.max_body_bytes,  # beyond Flask's limit, whose answer has a code
         ident="face",
     )
-    logging.getLogger("face_web").info("ready", extra={"host": settings.host, "port": settings.port})
-    server.run()
-    return 0
+    return server
 
 
-def build(settings: WebSettings) -> tuple[Services, list[Loop]]:
-    """The web tier's middle, and the loops that it lives by."""
+def build(settings: WebSettings) -> Door:
+    """The web tier's parts, not yet started."""
     aws = Aws(settings, connections=_CONNECTIONS)
     store = S3ObjectStore(aws.s3(), settings.bucket)
     queues = SqsQueues(aws.sqs())
@@ -75,6 +109,7 @@ def build(settings: WebSettings) -> tuple[Services, list[Loop]]:
     replies = ReplyRouter(queues(settings.response_queue_url))
     dead_letters = DeadLetters(dead_letters=queues(settings.dead_letter_queue_url), queues=queues, store=store)
     receiving = Loop("replies", replies.receive)
+    leaving = threading.Event()
     submitter = Submitter(
         store=store,
         requests=queues(settings.request_queue_url),
@@ -93,13 +128,10 @@ def build(settings: WebSettings) -> tuple[Services, list[Loop]]:
         versions=versions,
         metrics=WebMetrics(),
         is_alive=lambda: receiving.silent_seconds() < _SILENCE_SECONDS,
-        is_ready=lambda: _reachable(store),
+        is_ready=lambda: not leaving.is_set() and _reachable(store),
     )
-    return services, [
-        receiving,
-        Loop("dead-letters", dead_letters.receive),
-        Loop("gallery-versions", versions.refresh, pause=settings.gallery_poll_seconds),
-    ]
+    polling = Loop("gallery-versions", versions.refresh, pause=settings.gallery_poll_seconds)
+    return Door(services, replies, (receiving, Loop("dead-letters", dead_letters.receive), polling), leaving)
 
 
 def _reachable(store: S3ObjectStore) -> bool:
@@ -108,10 +140,6 @@ def _reachable(store: S3ObjectStore) -> bool:
     except TransientError:
         return False
     return True
-
-
-def _leave(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)  # waitress answers what is under way and returns
 
 
 if __name__ == "__main__":

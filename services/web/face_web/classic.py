@@ -6,12 +6,12 @@ from pathlib import PurePath
 from flask import Blueprint, Response
 
 from face_common.contract import NO_FACE, UNKNOWN, Code, Operation, Result
-from face_common.errors import ServiceError
 from face_web import incoming
 from face_web.identifications import failure
 from face_web.photos import check_photo
+from face_web.problems import problem
 from face_web.services import Services
-from face_web.submit import Request
+from face_web.submit import Order
 
 _TEXT = "text/plain; charset=utf-8"
 _WELCOME = """Elastic Face Recognition: a photo goes in, the people in it come back.
@@ -33,20 +33,19 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.post("/")
     def identify() -> Response:
-        request = Request(Operation.IDENTIFY, incoming.collection(), top=1)
+        order = Order(Operation.IDENTIFY, incoming.collection(), top=1)
         deadline = time.monotonic() + services.settings.classic_wait_seconds
         with services.submitter.waiting_place(required=True):
-            with services.submitter.uploading:
+            with services.submitter.uploading(patient=True):
                 (upload,) = incoming.uploads("inputFile", 1)
                 photo = check_photo(upload.name, upload.body, services.settings.max_pixels)
-                submission = services.submitter.submit(photo, request)
+                submission = services.submitter.submit(photo, order)
                 del upload, photo  # waiting needs no bytes
             with services.metrics.waiting.track_inprogress():
                 result = submission.result(deadline)
         if result is None:
-            raise ServiceError(
-                Code.WAIT_TIMEOUT, f"no worker answered in time; look at /v1/identifications/{submission.id}"
-            )
+            detail = f"no worker answered in time; look at /v1/identifications/{submission.id}"
+            return problem(Code.WAIT_TIMEOUT, detail, submission.id)
         services.metrics.observe(result)
         return failure(result) or Response(_line(result), content_type=_TEXT)
 

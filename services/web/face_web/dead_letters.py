@@ -2,8 +2,10 @@
 
 import json
 import logging
+from contextlib import suppress
 
 from face_common.contract import Code, InvalidMessageError, Job, Result, encode_reply, failed_result, result_key
+from face_common.errors import QueueMissingError, TransientError
 from face_common.ports import Message, ObjectStore, Queue, Queues
 
 _log = logging.getLogger(__name__)
@@ -23,7 +25,10 @@ class DeadLetters:
     def receive(self) -> None:
         """Receive and answer one batch; the step of a loop."""
         for message in self._dead_letters.receive(_BATCH, _WAIT_SECONDS):
-            self._answer(message)
+            try:
+                self._answer(message)
+            except TransientError as error:  # it comes again; the others need not wait for it
+                _log.warning("a dead letter is not answered yet", extra={"reason": str(error)})
 
     def _answer(self, message: Message) -> None:
         try:
@@ -33,7 +38,8 @@ class DeadLetters:
             _log.error("a dead letter is not a job", extra={"reason": str(error)})
             self._dead_letters.hold([message.receipt], _ASIDE_SECONDS)
             return
-        self._queues(job.reply_queue).send(encode_reply(self._settle(job)))
+        with suppress(QueueMissingError):  # a web host that was removed; the result is in the bucket
+            self._queues(job.reply_queue).send(encode_reply(self._settle(job)))
         self._dead_letters.delete([message.receipt])
         _log.error("a job died", extra={"id": job.id, "operation": job.operation.value})
 

@@ -7,13 +7,15 @@ from dataclasses import asdict
 from flask import Blueprint, Response, jsonify
 
 from face_common.contract import Code, EnrolledPhoto, Operation, Verdict
-from face_common.errors import ServiceError
+from face_common.errors import ServiceError, TransientError
 from face_web import incoming
 from face_web.incoming import Upload
-from face_web.photos import check_photo
+from face_web.photos import Photo, check_photo
 from face_web.services import Services
-from face_web.submit import Request, Submission
+from face_web.submit import Order, Submission
 
+_SAME_FILE = "the same file is in this request already"
+_STILL_QUEUED = "no worker has taken it yet; it will be enrolled if it is fit for it"
 _NO_PHOTO = (Code.IMAGE_EMPTY, Code.TYPE_UNSUPPORTED, Code.IMAGE_TOO_LARGE)
 
 
@@ -59,20 +61,26 @@ class Enrolment:
         return jsonify(self._services.people.remove_photo(collection, person, photo))
 
     def enrol(self, person: str) -> tuple[Response, int]:
-        """POST: enrol photos, each with its own verdict; 201 when at least one was accepted, else 422."""
+        """POST: enrol photos, each with its own verdict.
+
+        201 when at least one was accepted, else 202 when at least one is still queued, else 422.
+        """
         submitter, settings = self._services.submitter, self._services.settings
-        request = Request(Operation.ENROL, incoming.collection(), incoming.person(person))
+        order = Order(Operation.ENROL, incoming.collection(), incoming.person(person))
         deadline = time.monotonic() + settings.classic_wait_seconds
         with submitter.waiting_place(required=True):
-            with submitter.uploading:
-                begun = self._begin(incoming.uploads("image", settings.max_photos), request)
-            photos = list(self._verdicts(begun, request.collection, deadline))
-        accepted = any(photo["verdict"] == "accepted" for photo in photos)
-        return jsonify({"person": request.person, "photos": photos}), 201 if accepted else 422
+            with submitter.uploading(patient=True):
+                checked = self._check(incoming.uploads("image", settings.max_photos))
+                begun = self._begin(checked, order)
+                del checked  # waiting needs no bytes
+            photos = list(self._verdicts(begun, order.collection, deadline))
+        verdicts = {photo["verdict"] for photo in photos}
+        status = 201 if "accepted" in verdicts else 202 if "queued" in verdicts else 422
+        return jsonify({"person": order.person, "photos": photos}), status
 
-    def _begin(self, uploads: Sequence[Upload], request: Request) -> list[Submission | EnrolledPhoto]:
-        """For each photo its submission, or its verdict where that is clear without a worker."""
-        begun: list[Submission | EnrolledPhoto] = []
+    def _check(self, uploads: Sequence[Upload]) -> list[Photo | EnrolledPhoto]:
+        """Each file as a photo, or its verdict where it is none. Nothing is submitted before all have been checked."""
+        checked: list[Photo | EnrolledPhoto] = []
         seen: set[bytes] = set()
         for upload in uploads:
             try:
@@ -80,13 +88,26 @@ class Enrolment:
             except ServiceError as error:
                 if error.code not in _NO_PHOTO:
                     raise
-                begun.append(_verdict(upload, "unreadable", error.detail))
+                checked.append(_verdict(upload.name, "unreadable", error.detail))
                 continue
-            if upload.body in seen:
-                begun.append(_verdict(upload, "duplicate", "the same file is in this request already"))
-            else:
-                begun.append(self._services.submitter.submit(photo, request))
+            twin = upload.body in seen
+            checked.append(_verdict(upload.name, "duplicate", _SAME_FILE) if twin else photo)
             seen.add(upload.body)
+        return checked
+
+    def _begin(self, checked: Sequence[Photo | EnrolledPhoto], order: Order) -> list[Submission | EnrolledPhoto]:
+        """Submit the photos. When storage fails half-way, what is under way goes on and the rest has failed."""
+        begun: list[Submission | EnrolledPhoto] = []
+        for item in checked:
+            if not isinstance(item, Photo):
+                begun.append(item)
+                continue
+            try:
+                begun.append(self._services.submitter.submit(item, order))
+            except TransientError as error:
+                if not any(isinstance(earlier, Submission) for earlier in begun):
+                    raise
+                begun.append(_verdict(item.name, "failed", error.detail))
         return begun
 
     def _verdicts(
@@ -101,7 +122,7 @@ class Enrolment:
         with self._services.metrics.waiting.track_inprogress():
             result = submission.result(deadline)
         if result is None or "photo" not in result:
-            return {"photo": submission.id, "name": "", "verdict": "failed", "detail": "no worker answered in time"}
+            return {"photo": submission.id, "name": submission.name, "verdict": "queued", "detail": _STILL_QUEUED}
         self._services.metrics.observe(result)
         if "gallery_version" in result:
             self._services.versions.saw(collection, result["gallery_version"])
@@ -110,5 +131,6 @@ class Enrolment:
         return result["photo"]
 
 
-def _verdict(upload: Upload, verdict: Verdict, detail: str) -> EnrolledPhoto:
-    return {"photo": None, "name": upload.name, "verdict": verdict, "detail": detail}
+def _verdict(name: str, verdict: Verdict, detail: str) -> EnrolledPhoto:
+    """The verdict on a photo that was not submitted."""
+    return {"photo": None, "name": name, "verdict": verdict, "detail": detail}

@@ -10,7 +10,7 @@ from face_web import incoming
 from face_web.photos import check_photo
 from face_web.problems import problem
 from face_web.services import Services
-from face_web.submit import Request, Submission
+from face_web.submit import Order, Submission
 
 _MOST_CANDIDATES = 20
 _MOST_FACES = 1000
@@ -35,7 +35,7 @@ class Identifications:
         """POST: identify everyone in one photo."""
         submitter, settings = self._services.submitter, self._services.settings
         wait = incoming.number("wait", settings.wait_seconds, 0, settings.longest_wait_seconds)
-        request = Request(
+        order = Order(
             operation=Operation.IDENTIFY,
             collection=incoming.collection(),
             top=incoming.whole_number("top", 3, 0, _MOST_CANDIDATES),
@@ -43,9 +43,9 @@ class Identifications:
         )
         deadline = time.monotonic() + wait
         with submitter.waiting_place(required=False) as may_wait:
-            with submitter.uploading:
+            with submitter.uploading(patient=may_wait):
                 upload = incoming.upload_or_body("image")
-                submission = submitter.submit(check_photo(upload.name, upload.body, settings.max_pixels), request)
+                submission = submitter.submit(check_photo(upload.name, upload.body, settings.max_pixels), order)
                 del upload  # waiting needs no bytes
             return self._answer(submission, deadline if may_wait else 0.0)
 

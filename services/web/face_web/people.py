@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol, TypedDict
 
-from face_common.contract import Code, image_key
+from face_common.contract import Code, image_key, result_key
 from face_common.errors import ServiceError
 from face_common.ports import ObjectStore
 from face_common.templates import EnrolledPhotoRow
@@ -60,20 +60,20 @@ class People:
 
     def remove(self, collection: str, person: str) -> Receipt:
         """Remove a person with all their templates and photos."""
-        rows = self.photos(collection, person)
-        return self._remove(collection, person, rows, self._gallery.remove(collection, person))
+        return self._remove(collection, person, self.photos(collection, person), None)
 
     def remove_photo(self, collection: str, person: str, photo: str) -> Receipt:
         """Remove one photo of a person and its template."""
         rows = [row for row in self.photos(collection, person) if row.photo == photo]
         if not rows:
             raise ServiceError(Code.NOT_FOUND, f"{person} has no photo {photo}")
-        return self._remove(collection, person, rows, self._gallery.remove(collection, person, photo))
+        return self._remove(collection, person, rows, photo)
 
-    def _remove(self, collection: str, person: str, rows: Sequence[EnrolledPhotoRow], version: int) -> Receipt:
-        self._versions.saw(collection, version)
+    def _remove(self, collection: str, person: str, rows: Sequence[EnrolledPhotoRow], photo: str | None) -> Receipt:
         photos = [row.photo for row in rows]
-        self._store.delete([image_key(photo) for photo in photos])
+        # Objects first: if anything fails, the templates still lead a second try to what is left.
+        self._store.delete([key(photo) for photo in photos for key in (image_key, result_key)])
+        version = self._versions.saw(collection, self._gallery.remove(collection, person, photo))
         return {
             "person": person,
             "collection": collection,

@@ -9,6 +9,7 @@ from face_common.contract import Code, is_image_name
 from face_common.errors import ServiceError
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+_HEAD_BYTES = 2**20  # cameras put less than a tenth of this before the size
 _CONTENT_TYPES = {name: f"image/{name.lower()}" for name in _FORMATS}
 
 
@@ -43,10 +44,19 @@ def check_photo(name: str, body: bytes, max_pixels: int) -> Photo:
     return Photo(name, body, _CONTENT_TYPES[kind], width, height)
 
 
+def _head(body: bytes) -> bytes:
+    """As much of the file as its header may take.
+
+    The chunks before a JPEG's or a PNG's size cost Pillow far more memory than they have bytes. Other formats may keep
+    their header at the end.
+    """
+    return body[:_HEAD_BYTES] if body.startswith((b"\xff\xd8", b"\x89PNG")) else body
+
+
 def _header(name: str, body: bytes) -> tuple[str, int, int]:
     """Format, width and height from the file's first bytes. Pillow's open() reads headers and decodes nothing."""
     try:
-        with PIL.Image.open(io.BytesIO(body), formats=_FORMATS) as picture:
+        with PIL.Image.open(io.BytesIO(_head(body)), formats=_FORMATS) as picture:
             return picture.format or "", picture.width, picture.height
     except PIL.Image.DecompressionBombError as error:
         raise ServiceError(Code.IMAGE_TOO_LARGE, f"{name} has more pixels than any photo") from error

@@ -35,6 +35,10 @@ class ReplyRouter:
         with self._lock:
             self._waiting.pop(job_id, None)
 
+    def waiting(self) -> int:
+        """How many requests wait for an answer."""
+        return len(self._waiting)
+
     def receive(self) -> None:
         """Receive and hand out one batch; the step of a loop."""
         messages = self._responses.receive(_BATCH, _WAIT_SECONDS)

@@ -6,19 +6,22 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from face_common.contract import Code, Job, Operation, Result, image_key, result_key
-from face_common.errors import ObjectMissingError, ServiceError
+from face_common.errors import ObjectMissingError, ServiceError, TransientError
 from face_common.ports import ObjectStore, Queue
 from face_web.photos import Photo
 from face_web.replies import ReplyRouter
 from face_web.versions import GalleryVersions
 
+_PATIENCE_SECONDS = 30.0
+_IMPATIENCE_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class Order:
     """What a client wants to know about a photo."""
 
     operation: Operation
@@ -31,8 +34,9 @@ class Request:
 class Submission:
     """A job on its way."""
 
-    def __init__(self, job_id: str, reply: "Future[Result | None]", submitter: "Submitter") -> None:
-        self.id = job_id
+    def __init__(self, job: Job, reply: "Future[Result | None]", submitter: "Submitter") -> None:
+        self.id = job.id
+        self.name = job.name
         self._reply = reply
         self._submitter = submitter
 
@@ -41,10 +45,13 @@ class Submission:
         try:
             result = self._reply.result(timeout=max(deadline - time.monotonic(), 0))
         except FutureTimeoutError:
-            result = None  # the reply may have been lost: S3 has the last word
+            result = None
         finally:
             self._submitter.forget(self.id)
-        return result if result is not None else self._submitter.stored(self.id)
+        if result is None:
+            with suppress(TransientError):  # the reply may have been lost: S3 has the last word, if it can be reached
+                result = self._submitter.stored(self.id)
+        return result
 
 
 class Submitter:
@@ -89,14 +96,25 @@ class Submitter:
             if held:
                 self._waiting.release()
 
-    @property
-    def uploading(self) -> threading.BoundedSemaphore:
-        """Hold it (`with`) while a photo's bytes are in memory: it bounds what many large uploads take at once."""
-        return self._uploads
+    @contextmanager
+    def uploading(self, *, patient: bool) -> Iterator[None]:
+        """Hold while a photo's bytes are in memory: it bounds what many large uploads take at once.
 
-    def submit(self, photo: Photo, request: Request) -> Submission:
+        ServiceError (server-busy) when there is no room for a while; for those who hold no waiting place that while is
+        short, so that they cannot occupy the threads that everything else needs.
+        """
+        if not self._uploads.acquire(timeout=_PATIENCE_SECONDS if patient else _IMPATIENCE_SECONDS):
+            raise ServiceError(
+                Code.SERVER_BUSY, "too many photos are on their way to storage; try again in a few seconds"
+            )
+        try:
+            yield
+        finally:
+            self._uploads.release()
+
+    def submit(self, photo: Photo, order: Order) -> Submission:
         """Put the photo in the bucket and its job on the queue; TransientError when the cloud cannot be reached."""
-        job = self._job(photo, request)
+        job = self._job(photo, order)
         reply = self._replies.expect(job.id)  # before sending: the answer may come at once
         try:
             self._store.put(job.key, photo.body, photo.content_type)
@@ -104,7 +122,7 @@ class Submitter:
         except BaseException:
             self._replies.forget(job.id)
             raise
-        return Submission(job.id, reply, self)
+        return Submission(job, reply, self)
 
     def forget(self, job_id: str) -> None:
         """Nobody waits for this job any more."""
@@ -119,27 +137,28 @@ class Submitter:
         return result
 
     def discard(self, job_id: str) -> None:
-        """Remove the job's photo: it is not needed any more."""
-        self._store.delete([image_key(job_id)])
+        """Remove the job's photo, which is not needed any more; the bucket's lifecycle takes what this cannot."""
+        with suppress(TransientError):
+            self._store.delete([image_key(job_id)])
 
     def is_queued(self, job_id: str) -> bool:
         """Whether there is a photo under this id."""
         return self._store.exists(image_key(job_id))
 
-    def _job(self, photo: Photo, request: Request) -> Job:
+    def _job(self, photo: Photo, order: Order) -> Job:
         job_id = self._new_id()
         return Job(
             id=job_id,
-            operation=request.operation,
+            operation=order.operation,
             key=image_key(job_id),
             name=photo.name,
-            collection=request.collection,
-            gallery_version=self._versions.at_least(request.collection),
+            collection=order.collection,
+            gallery_version=self._versions.at_least(order.collection),
             reply_queue=self._response_queue_url,
             submitted_at=self._now(),
             width=photo.width,
             height=photo.height,
-            person=request.person,
-            top=request.top,
-            max_faces=request.max_faces,
+            person=order.person,
+            top=order.top,
+            max_faces=order.max_faces,
         )

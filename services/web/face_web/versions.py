@@ -1,7 +1,10 @@
 """The gallery versions that this web host knows of."""
 
 import threading
+from contextlib import suppress
 from typing import Protocol
+
+from face_common.errors import TransientError
 
 
 class VersionReader(Protocol):
@@ -29,6 +32,8 @@ class GalleryVersions:
 
     def saw(self, collection: str, version: int) -> int:
         """Note a version; the highest noted so far."""
+        if not version:
+            return 0  # not kept: clients may ask for any number of collections that do not exist
         with self._lock:
             highest = max(version, self._versions.get(collection, 0))
             self._versions[collection] = highest
@@ -37,4 +42,5 @@ class GalleryVersions:
     def refresh(self) -> None:
         """Look up every collection that was asked for; the step of a loop."""
         for collection in list(self._versions):
-            self.saw(collection, self._gallery.version(collection))
+            with suppress(TransientError):  # the next round will tell; the others need not wait for it
+                self.saw(collection, self._gallery.version(collection))

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from face_app.recognition import Engine
 
-ENGINES = ("fast", "reference")
 PROFILES = ("exact", "balanced")
 
 

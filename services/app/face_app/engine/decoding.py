@@ -28,6 +28,10 @@ def _with_pillow(body: bytes) -> Image:
     try:
         with PIL.Image.open(io.BytesIO(body)) as picture:
             return np.asarray(PIL.ImageOps.exif_transpose(picture).convert("RGB"), dtype=np.uint8)
+    except MemoryError:
+        raise
+    except PIL.Image.DecompressionBombError as error:
+        raise PermanentError(Code.IMAGE_TOO_LARGE, "the photo has more pixels than a worker may decode") from error
     # Pillow's plugins raise whatever a broken file leads them to, SyntaxError and struct.error among it.
     except Exception as error:
         raise PermanentError(Code.IMAGE_UNREADABLE, "the file is damaged or not a picture") from error
