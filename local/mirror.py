@@ -32,8 +32,8 @@ class Mirror:
         self._awaited = set(self._etags())
         """Saved objects that are not in the bucket again yet."""
 
-    def save(self) -> int:
-        """Bring the folder up to date with the bucket; how many of the bucket's objects it then holds.
+    def save(self, prefix: str = "") -> int:
+        """Bring the folder up to date with the bucket's objects under a prefix; how many of those it then holds.
 
         Objects that still wait to be restored are kept, although the bucket does not have them.
         A gallery's manifests sort before its rows ("_versions/" before "data/"), so whatever manifest a listing shows,
@@ -41,15 +41,15 @@ class Mirror:
         """
         with self._lock:
             self._objects.mkdir(parents=True, exist_ok=True)
-            saved, current = self._etags(), dict(self._listing())
+            saved, current = self._etags(), dict(self._listing(prefix))
             changed = [key for key, etag in current.items() if saved.get(key) != etag]
             with ThreadPoolExecutor(_THREADS) as threads:
                 gone = {
                     key for key, found in zip(changed, threads.map(self._download, changed), strict=True) if not found
                 }
-            for key in saved.keys() - current.keys() - self._awaited:
+            kept = {key: etag for key, etag in saved.items() if key in self._awaited or not key.startswith(prefix)}
+            for key in saved.keys() - current.keys() - kept.keys():
                 self._file(key).unlink(missing_ok=True)
-            kept = {key: etag for key, etag in saved.items() if key in self._awaited}
             self._write_index(kept | {key: etag for key, etag in current.items() if key not in gone})
             return len(current) - len(gone)
 
@@ -61,8 +61,8 @@ class Mirror:
         self._awaited -= set(keys)
         return restored
 
-    def _listing(self) -> Iterator[tuple[str, str]]:
-        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket):
+    def _listing(self, prefix: str) -> Iterator[tuple[str, str]]:
+        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
             for entry in page.get("Contents", ()):
                 yield entry["Key"], entry["ETag"]
 

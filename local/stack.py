@@ -15,7 +15,7 @@ import httpx
 from face_common.loops import Loop
 from local import localstack
 from local.localstack import DockerLocalStack, HostLocalStack, LocalStack, free_port, is_free
-from local.mirror import Mirror
+from local.mirror import GALLERY, Mirror
 from local.processes import Part, StartError, service_environment
 from local.resources import Resources, make_resources, s3_client, sqs_client
 
@@ -147,10 +147,15 @@ class Stack:
         self._saving = Loop("bucket-mirror", self._mirror_step, pause=_SAVE_EVERY_SECONDS).start()
 
     def _mirror_step(self) -> None:
-        """Bring photos and results back while the service already serves, once; then save what has changed."""
+        """Bring photos and results back while the service already serves, once; then save what has changed.
+
+        Galleries are saved in any case, the rest while the queue is empty: LocalStack is slow enough under load.
+        """
         assert self._mirror is not None  # the loop starts after it is made
         self._mirror.restore(gallery=False)
-        self._mirror.save()
+        self._mirror.save(GALLERY)
+        if not self._queued():
+            self._mirror.save()
 
     def _save(self) -> None:
         if self._mirror is not None and self._localstack is not None and self._localstack.ended() is None:

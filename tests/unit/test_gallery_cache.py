@@ -64,3 +64,17 @@ def test_jobs_that_wait_for_the_same_gallery_load_it_once() -> None:
     for thread in threads:
         thread.join()
     assert gallery.loads == 1
+
+
+def test_only_so_many_collections_are_kept() -> None:
+    gallery = MemoryGallery()
+    metrics = WorkerMetrics()
+    cache = GalleryCache(gallery, "model", metrics)
+    for number in range(200):
+        cache.at_least(f"c-{number}", 0)
+    gallery.loads = 0
+    cache.at_least("c-199", 0)
+    assert gallery.loads == 0
+    cache.at_least("c-0", 0)
+    assert gallery.loads == 1
+    assert len(next(iter(metrics.gallery_version.collect())).samples) == 64

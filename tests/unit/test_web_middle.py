@@ -204,15 +204,17 @@ def test_uploads_are_limited_and_the_impatient_are_told_soon() -> None:
         pass
 
 
-def test_collections_that_do_not_exist_are_not_remembered() -> None:
+def test_only_so_many_collections_are_remembered() -> None:
     gallery = MemoryGallery()
     versions = GalleryVersions(gallery)
-    for number in range(50):
-        assert versions.at_least(f"none-{number}") == 0
+    for number in range(500):
+        versions.saw(f"c-{number}", number)
     looked_up: list[str] = []
-    gallery.version = lambda collection: looked_up.append(collection) or 0  # type: ignore[method-assign, func-returns-value]
+    gallery.version = lambda collection: looked_up.append(collection) or 7  # type: ignore[method-assign, func-returns-value]
     versions.refresh()
-    assert looked_up == []
+    assert len(looked_up) == 64
+    assert versions.at_least("c-499") == 499
+    assert versions.at_least("c-0") == 7, "what was forgotten is looked up"
 
 
 def test_a_dead_job_of_a_web_host_that_is_gone_is_settled_all_the_same() -> None:

@@ -9,6 +9,7 @@ from face_common.contract import Code
 from face_common.errors import TransientError
 from face_common.templates import GallerySnapshot
 
+_MOST = 64  # collections in memory: clients may ask for any number that do not exist
 _LOCKS = 16  # loads that may run at the same time
 
 
@@ -31,6 +32,7 @@ class GalleryCache:
         self._model = model
         self._metrics = metrics
         self._snapshots: dict[str, GallerySnapshot] = {}
+        self._evicting = threading.Lock()
         self._locks = tuple(threading.Lock() for _ in range(_LOCKS))
 
     def at_least(self, collection: str, version: int) -> GallerySnapshot:
@@ -61,8 +63,11 @@ class GalleryCache:
 
     def _load(self, collection: str) -> GallerySnapshot:
         snapshot = self._gallery.load(collection, self._model)
-        if not snapshot.version:
-            return snapshot  # not kept: clients may ask for any number of collections that do not exist
         self._snapshots[collection] = snapshot
         self._metrics.gallery_version.labels(collection).set(snapshot.version)
+        with self._evicting:
+            while len(self._snapshots) > _MOST:
+                oldest = next(iter(self._snapshots))  # it is loaded again when asked for
+                del self._snapshots[oldest]
+                self._metrics.gallery_version.remove(oldest)
         return snapshot

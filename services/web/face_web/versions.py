@@ -6,6 +6,8 @@ from typing import Protocol
 
 from face_common.errors import TransientError
 
+_MOST = 64  # collections remembered: clients may ask for any number that do not exist
+
 
 class VersionReader(Protocol):
     """Where versions are looked up."""
@@ -32,11 +34,11 @@ class GalleryVersions:
 
     def saw(self, collection: str, version: int) -> int:
         """Note a version; the highest noted so far."""
-        if not version:
-            return 0  # not kept: clients may ask for any number of collections that do not exist
         with self._lock:
             highest = max(version, self._versions.get(collection, 0))
             self._versions[collection] = highest
+            if len(self._versions) > _MOST:
+                del self._versions[next(iter(self._versions))]  # the oldest: it is looked up again when asked for
         return highest
 
     def refresh(self) -> None:
