@@ -1,6 +1,5 @@
 """The queue loop: receives jobs, keeps them held, answers, and drains when told to."""
 
-import json
 import logging
 import threading
 import time
@@ -11,17 +10,11 @@ from dataclasses import dataclass
 
 from face_app.handlers import Handlers, ReleasedError
 from face_app.metrics import WorkerMetrics
-from face_common.contract import (
-    InvalidMessageError,
-    Job,
-    Result,
-    encode_reply,
-    failed_result,
-    result_key,
-)
-from face_common.errors import ObjectMissingError, PermanentError, QueueMissingError, TransientError
+from face_common.contract import InvalidMessageError, Job, Result, encode_reply, failed_result
+from face_common.errors import PermanentError, QueueMissingError, TransientError
 from face_common.loops import Loop
 from face_common.ports import Message, ObjectStore, Queue, Queues
+from face_common.results import settle, stored_result
 
 _log = logging.getLogger(__name__)
 _RECEIVE_LIMIT = 10
@@ -141,22 +134,15 @@ class Worker:
 
     def _settle(self, message: Message, job: Job) -> tuple[Result, str]:
         """The one stored result of a job, made now unless an earlier delivery made it."""
-        if message.deliveries > 1:
-            with suppress(ObjectMissingError):
-                return self._stored(job), "repeated"
+        if message.deliveries > 1 and (earlier := stored_result(self._store, job.id)):
+            return earlier, "repeated"
         try:
             result, outcome = self._handlers.carry_out(job, self._now(), self._draining), "done"
         except PermanentError as error:
             result, outcome = failed_result(job, error.code, error.detail), error.code.value
             result["worker"] = self._handlers.worker
-        body = json.dumps(result, separators=(",", ":")).encode()
-        if self._store.put_new(result_key(job.id), body, "application/json"):
-            return result, outcome
-        return self._stored(job), "repeated"
-
-    def _stored(self, job: Job) -> Result:
-        stored: Result = json.loads(self._store.get(result_key(job.id)))
-        return stored
+        earlier = settle(self._store, result)
+        return (earlier, "repeated") if earlier else (result, outcome)
 
     def _give_back(self, message: Message, seconds: int) -> None:
         """Let the queue deliver the job again after so many seconds; should that fail, its visibility just runs out."""

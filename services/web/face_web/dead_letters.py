@@ -1,12 +1,12 @@
 """Answers the jobs that no worker could finish, so that every client is answered."""
 
-import json
 import logging
 from contextlib import suppress
 
-from face_common.contract import Code, InvalidMessageError, Job, Result, encode_reply, failed_result, result_key
+from face_common.contract import Code, InvalidMessageError, Job, encode_reply, failed_result
 from face_common.errors import QueueMissingError, TransientError
 from face_common.ports import Message, ObjectStore, Queue, Queues
+from face_common.results import settle
 
 _log = logging.getLogger(__name__)
 _BATCH = 10
@@ -38,15 +38,9 @@ class DeadLetters:
             _log.error("a dead letter is not a job", extra={"reason": str(error)})
             self._dead_letters.hold([message.receipt], _ASIDE_SECONDS)
             return
+        failed = failed_result(job, Code.NOT_PROCESSED, "no worker could finish this photo after several tries")
+        result = settle(self._store, failed) or failed
         with suppress(QueueMissingError):  # a web host that was removed; the result is in the bucket
-            self._queues(job.reply_queue).send(encode_reply(self._settle(job)))
+            self._queues(job.reply_queue).send(encode_reply(result))
         self._dead_letters.delete([message.receipt])
         _log.error("a job died", extra={"id": job.id, "operation": job.operation.value})
-
-    def _settle(self, job: Job) -> Result:
-        result = failed_result(job, Code.NOT_PROCESSED, "no worker could finish this photo after several tries")
-        body = json.dumps(result, separators=(",", ":")).encode()
-        if self._store.put_new(result_key(job.id), body, "application/json"):
-            return result
-        stored: Result = json.loads(self._store.get(result_key(job.id)))
-        return stored

@@ -1,6 +1,5 @@
 """From a checked photo to its result: store, queue, wait."""
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,9 +8,10 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from face_common.contract import Code, Job, Operation, Result, image_key, result_key
-from face_common.errors import ObjectMissingError, ServiceError, TransientError
+from face_common.contract import Code, Job, Operation, Result, image_key
+from face_common.errors import ServiceError, TransientError
 from face_common.ports import ObjectStore, Queue
+from face_common.results import stored_result
 from face_web.photos import Photo
 from face_web.replies import ReplyRouter
 from face_web.versions import GalleryVersions
@@ -130,11 +130,7 @@ class Submitter:
 
     def stored(self, job_id: str) -> Result | None:
         """The job's result in the bucket, if it is finished."""
-        try:
-            result: Result = json.loads(self._store.get(result_key(job_id)))
-        except ObjectMissingError:
-            return None
-        return result
+        return stored_result(self._store, job_id)
 
     def discard(self, job_id: str) -> None:
         """Remove the job's photo, which is not needed any more; the bucket's lifecycle takes what this cannot."""
