@@ -17,6 +17,7 @@ from face_app.recognition import Reading
 from face_app.worker import Pace, Worker
 from face_common.contract import Code, Job, Operation, Result, decode_reply, image_key, result_key
 from face_common.errors import PermanentError, QueueMissingError, TransientError
+from face_common.ports import Message
 from tests.fakes.cloud import MemoryGallery, MemoryObjectStore, MemoryQueue, MemoryQueues
 from tests.fakes.inference import FakePool, Read, encoding, face, reading
 from tests.unit.test_contract import ULID, job
@@ -320,3 +321,18 @@ def test_templates_of_another_model_are_not_compared() -> None:
     with house.working():
         eventually(house.replies)
     assert house.replies()[0]["faces"][0]["decision"] == "unknown"
+
+
+def test_a_request_queue_that_is_missing_for_a_while_does_not_end_the_worker() -> None:
+    house = House()
+    receive, calls = house.requests.receive, iter(range(1000))
+
+    def missing_at_first(limit: int, wait_seconds: int, hide_seconds: int = 30) -> list[Message]:
+        if next(calls) == 0:
+            raise QueueMissingError("not yet")
+        return receive(limit, wait_seconds, hide_seconds)
+
+    house.requests.receive = missing_at_first  # type: ignore[method-assign]
+    house.send(probe())
+    with house.working():
+        eventually(house.replies)

@@ -20,8 +20,11 @@ class TransientError(ServiceError):
     """Trying again may help: the job goes back to the queue and, after some deliveries, to the dead letters."""
 
 
-class QueueMissingError(Exception):
-    """There is no such queue: whoever listened to it is gone."""
+class QueueMissingError(TransientError):
+    """There is no such queue. For a queue of answers: whoever listened to it is gone."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(Code.STORAGE_UNAVAILABLE, detail)
 
 
 class ObjectMissingError(Exception):

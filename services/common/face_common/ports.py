@@ -37,7 +37,7 @@ class Message:
 class Queue(Protocol):
     """A queue that delivers each message at least once.
 
-    Every call raises TransientError when it cannot be reached, and QueueMissingError when there is none.
+    Every call raises TransientError when it cannot be reached; QueueMissingError, which is one, when there is none.
     """
 
     def send(self, body: str) -> None:
