@@ -170,3 +170,14 @@ def test_nothing_is_left_when_the_parent_hangs_up(model_cache: Path) -> None:
     nursery.close()
     eventually(lambda: not Path(f"/proc/{child.pid}").exists())
     assert nursery._process.poll() == 0
+
+
+def test_the_nursery_has_one_thread_so_that_forking_is_safe(nursery: Nursery) -> None:
+    assert len(list(Path(f"/proc/{nursery._process.pid}/task").iterdir())) == 1
+
+
+def test_a_child_that_hangs_is_ended_by_hanging_up(nursery: Nursery) -> None:
+    child = nursery.fork()
+    os.kill(child.pid, signal.SIGSTOP)
+    child.hang_up()
+    eventually(lambda: not Path(f"/proc/{child.pid}").exists())

@@ -24,7 +24,9 @@ from face_common.errors import PermanentError
 _log = logging.getLogger(__name__)
 _ATTEMPTS = 2
 _NURSERY_SECONDS = 120.0  # loading models takes one or two; the first conversion on a slow disk far more
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a core a child; and no threads to lose in a fork
+# A core a child, and no thread in the nursery: one that holds a lock while a child is forked would hang the child. ONNX
+# Runtime's telemetry has a thread from its import on, and has no business in a service that keeps photos to itself.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
 
 
 class ChildLostError(Exception):
@@ -49,6 +51,10 @@ class Child:
     resident_bytes: int = 0
     killed: bool = False
 
+    def __post_init__(self) -> None:
+        # A descriptor, since the pid of a child that has ended may be another process's by now.
+        self._process = os.pidfd_open(self.pid)
+
     def ask(self, max_faces: int, body: bytes, timeout: float) -> dict[str, Any]:
         """The child's answer to one photo; ChildLostError when it dies or needs longer than `timeout` seconds."""
         # A timer, not a poll: a child that does not even read its photo blocks the sending of it.
@@ -65,6 +71,7 @@ class Child:
             raise ChildLostError(Code.INFERENCE_FAILED, "the process that read the photo died") from error
         finally:
             overdue.cancel()
+            overdue.join()  # a kill under way must not meet a descriptor that is closed and used again
         self.jobs += 1
         self.resident_bytes = answer["resident_bytes"]
         return answer
@@ -77,13 +84,15 @@ class Child:
             return True
 
     def hang_up(self) -> None:
-        """Close the connection; an idle child ends by itself."""
+        """Close the connection and end the child, whatever state it is in."""
         self.connection.close()
+        self._kill()
+        os.close(self._process)
 
     def _kill(self) -> None:
         self.killed = True
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+        with suppress(OSError):  # it has ended, or it was hung up meanwhile
+            signal.pidfd_send_signal(self._process, signal.SIGKILL)
 
 
 class Nursery:
