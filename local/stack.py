@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from local.processes import Part, StartError, service_environment
 from local.resources import Resources, make_resources, s3_client, sqs_client
 
 if TYPE_CHECKING:
-    from types_boto3_sqs.literals import QueueAttributeNameType as QueueAttributeFilterType
+    from types_boto3_sqs.literals import QueueAttributeNameType
 
 ROOT = Path(__file__).resolve().parent.parent
 USUAL_PORT = 8080
@@ -97,18 +98,20 @@ class Stack:
                 self._restart(worker)
 
     def stop(self) -> None:
-        """Stop everything in the order that loses nothing. Safe whatever has been started so far."""
-        try:
-            if self.web is not None:
-                self.web.stop(_DRAIN_SECONDS)
-            self._finish_queue()
-            _stop_all(self.workers)
-            if self._saving is not None:
-                self._saving.stop()
-                self._save()
-        finally:
+        """Stop everything in the order that loses nothing. Safe whatever has been started so far.
+
+        Whatever goes wrong on the way, the steps after it are taken all the same.
+        """
+        with ExitStack() as steps:  # taken from the last to the first
             if self._localstack is not None:
-                self._localstack.stop()
+                steps.callback(self._localstack.stop)
+            if self._saving is not None:
+                steps.callback(self._save)
+                steps.callback(self._saving.stop)
+            steps.callback(_stop_all, self.workers)
+            steps.callback(self._finish_queue)
+            if self.web is not None:
+                steps.callback(self.web.stop, _DRAIN_SECONDS)
 
     def _finish_queue(self) -> None:
         """Let the workers finish what is queued: LocalStack forgets its queues."""
@@ -123,7 +126,7 @@ class Stack:
     def _queued(self) -> int:
         """Jobs on the request queue, visible or in flight."""
         assert self.resources is not None  # workers are started after they are made
-        names: list[QueueAttributeFilterType] = [
+        names: list[QueueAttributeNameType] = [
             "ApproximateNumberOfMessages",
             "ApproximateNumberOfMessagesNotVisible",
         ]
