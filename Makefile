@@ -3,7 +3,7 @@ PY := .venv/bin/python
 SETUP := "$$(scripts/find-python)" scripts/setup.py
 export PORT MAX_WORKERS LOCALSTACK FACE_DATA FACE_URL PEOPLE STRANGERS
 
-.PHONY: help setup run demo test test-all lint bench lock clean
+.PHONY: help setup run demo test test-all lint bench simulate lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -29,6 +29,10 @@ lint: ## ruff, mypy --strict, import-linter
 
 bench: ## measure a service of its own, or the one at FACE_URL (FACE_DATA=folder with lfw-dev; PEOPLE= STRANGERS= folders of your own)
 	@$(SETUP) run && exec $(PY) -m bench
+
+simulate: ## scaling policies over the same loads, in a model (SEED=1 BOOT=40 SERVICE=1.0 MAX_WORKERS=15)
+	@$(SETUP) dev && exec $(PY) -m bench.simulation $(if $(SEED),--seed $(SEED)) $(if $(BOOT),--boot $(BOOT)) \
+		$(if $(SERVICE),--service $(SERVICE)) $(if $(MAX_WORKERS),--max-workers $(MAX_WORKERS)) $(if $(LOG),--log $(LOG))
 
 lock: ## write the hashed lock files in requirements/ (UPGRADE=1: newest releases)
 	@$(SETUP) dev && exec $(PY) scripts/lock.py $(if $(UPGRADE),--upgrade)

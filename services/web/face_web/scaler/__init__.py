@@ -1,0 +1,1 @@
+"""The custom scaling loop: how many workers there are, and why."""

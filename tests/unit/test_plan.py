@@ -1,0 +1,293 @@
+"""The scaling rules, by name and by property."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from face_web.scaler.plan import Backlog, Memory, Observation, Plan, Policy, Worker, plan, predicted_wait
+
+NOW = 1_000_000.0
+LONG_AGO = NOW - 10_000
+POLICY = Policy()
+EMPTY = Memory(NOW)
+
+
+def watched(*needs: int) -> Memory:
+    """A memory that has seen these needs, one a second until now, and nothing for long before."""
+    memory = Memory(LONG_AGO)
+    for ago, need in zip(range(len(needs), 0, -1), needs, strict=True):
+        memory = memory.remember(need, NOW - ago, POLICY.quiet_seconds)
+    return memory
+
+
+def fleet(ready: int = 0, busy: int = 0, booting: int = 0, stopped: int = 0, draining: int = 0) -> list[Worker]:
+    """Workers by state; the busy ones are ready as well."""
+    return [
+        *(Worker(f"ready-{number}", "ready", LONG_AGO + number) for number in range(ready)),
+        *(Worker(f"busy-{number}", "ready", LONG_AGO, busy=True) for number in range(busy)),
+        *(Worker(f"booting-{number}", "booting", NOW - 1) for number in range(booting)),
+        *(Worker(f"stopped-{number}", "stopped", LONG_AGO) for number in range(stopped)),
+        *(Worker(f"draining-{number}", "draining", LONG_AGO) for number in range(draining)),
+    ]
+
+
+def seen(visible: int = 0, in_flight: int = 0, workers: list[Worker] | None = None, **others: Any) -> Observation:
+    usual = Observation(
+        backlog=Backlog(visible, in_flight, NOW),
+        workers=workers if workers is not None else [],
+        arrived=0,
+        arrival_rate=0.0,
+        service_seconds=1.0,
+        slots=1,
+        cold_boot_seconds=40.0,
+        warm_boot_seconds=20.0,
+    )
+    return replace(usual, **others)
+
+
+def decided(observation: Observation, policy: Policy = POLICY, memory: Memory = EMPTY) -> Plan:
+    return plan(observation, policy, memory, NOW)
+
+
+def test_an_empty_service_holds_at_zero() -> None:
+    assert (decided(seen()).action, decided(seen()).cause, decided(seen()).desired) == ("hold", "steady", 0)
+
+
+def test_a_single_photo_starts_one_worker() -> None:
+    decision = decided(seen(visible=1, arrived=1))
+    assert (decision.action, decision.cause, decision.launch, decision.desired) == ("start", "arrivals", 1, 1)
+    assert decision.reason.startswith("Starting 1: photos waiting: 1, in work: 0")
+
+
+def test_a_burst_starts_what_ends_it_in_time() -> None:
+    decision = decided(seen(visible=30, arrived=30))
+    assert decision.launch == math.ceil(30 / 7.5)
+    assert decision.cause == "backlog"
+
+
+def test_a_large_burst_starts_the_maximum_and_says_so() -> None:
+    decision = decided(seen(visible=1000, arrived=1000))
+    assert decision.launch == 15
+    assert "the maximum is 15" in decision.reason
+
+
+def test_steady_load_keeps_room_for_chance() -> None:
+    decision = decided(seen(in_flight=6, workers=fleet(ready=4, busy=6), arrival_rate=9.0, arrived=9))
+    assert (decision.desired, decision.cause) == (math.ceil(9.0 / 0.75), "arrivals")
+
+
+def test_slots_and_service_time_count() -> None:
+    one = decided(seen(visible=60, service_seconds=0.5, slots=2))
+    assert one.launch == math.ceil(60 * 0.5 / 2 / 7.5)
+
+
+def test_booting_workers_count_so_that_nothing_is_started_twice() -> None:
+    first = decided(seen(visible=30))
+    again = decided(seen(visible=30, workers=fleet(booting=first.launch)))
+    assert (again.action, again.cause) == ("hold", "steady")
+
+
+def test_stopped_workers_are_started_before_new_ones_are_launched() -> None:
+    decision = decided(seen(visible=75, workers=fleet(stopped=3)))
+    assert decision.start == ("stopped-0", "stopped-1", "stopped-2")
+    assert decision.launch == math.ceil(75 / 10) - 3
+    assert "(3 from stopped)" in decision.reason
+
+
+def test_draining_workers_count_against_the_maximum() -> None:
+    decision = decided(seen(visible=1000, workers=fleet(draining=4)))
+    assert decision.launch == 11
+    assert "the maximum is 15 and 4 drain" in decision.reason
+    full = decided(seen(visible=1000, workers=fleet(draining=15)))
+    assert (full.action, full.cause) == ("hold", "maximum")
+
+
+def test_a_worker_that_does_not_come_up_is_replaced() -> None:
+    stuck = Worker("stuck", "booting", NOW - 81)
+    decision = decided(seen(visible=1, workers=[stuck]))
+    assert (decision.terminate, decision.launch, decision.cause) == (("stuck",), 1, "arrivals")
+    assert "Giving up 1 worker that did not become ready" in decision.reason
+    assert decided(seen(visible=1, workers=[replace(stuck, since=NOW - 79)])).terminate == ()
+    warm = replace(stuck, warm=True, since=NOW - 61)  # twice 20 s is less than everybody's minute
+    assert decided(seen(visible=1, workers=[warm])).terminate == ("stuck",)
+
+
+def test_a_stuck_worker_that_nobody_needs_is_only_terminated() -> None:
+    decision = decided(seen(workers=[Worker("stuck", "booting", NOW - 1000)]))
+    assert (decision.action, decision.cause, decision.count, decision.terminate) == ("retire", "overdue", 1, ("stuck",))
+
+
+def test_the_minimum_is_kept() -> None:
+    decision = decided(seen(), replace(POLICY, min_workers=2))
+    assert (decision.launch, decision.cause) == (2, "minimum")
+
+
+def test_the_quiet_period_holds_the_fleet() -> None:
+    decision = decided(seen(workers=fleet(ready=3)), memory=watched(3))
+    assert (decision.action, decision.cause, decision.desired) == ("hold", "quiet", 3)
+
+
+def test_after_the_quiet_period_the_surplus_is_stopped() -> None:
+    decision = decided(seen(visible=1, arrived=1, workers=fleet(ready=3)), memory=watched(2, 0))
+    assert (decision.action, decision.cause, decision.desired) == ("retire", "surplus", 2)
+    assert (decision.stop, decision.terminate) == (("ready-2",), ())
+
+
+def test_it_goes_to_zero_only_after_everything_was_empty_long_enough() -> None:
+    workers = fleet(ready=2)
+    assert decided(seen(workers=workers), memory=watched(*[0] * 100)).desired == 0
+    assert decided(seen(workers=workers), memory=watched(1, *[0] * 100)).desired == 1
+    assert decided(seen(workers=workers), memory=Memory(NOW - 119)).desired == 2
+
+
+def test_what_does_not_fit_into_the_pool_is_terminated() -> None:
+    policy = replace(POLICY, warm_workers=2)
+    decision = decided(seen(workers=fleet(ready=3, stopped=1)), policy, watched(0))
+    assert (decision.stop, decision.terminate) == (("ready-2",), ("ready-1", "ready-0"))
+    assert decided(seen(workers=fleet(stopped=3)), policy, watched(0)).terminate == ("stopped-2",)
+
+
+def test_busy_workers_are_never_retired() -> None:
+    decision = decided(seen(in_flight=1, workers=fleet(ready=1, busy=3)), memory=watched(1))
+    assert decision.stop == ("ready-0",)
+    over = decided(seen(in_flight=4, workers=fleet(busy=4)), replace(POLICY, max_workers=2), watched(1))
+    assert (over.action, over.cause) == ("hold", "busy")
+
+
+def test_after_a_day_of_too_many_hours_only_the_minimum_is_started() -> None:
+    policy = replace(POLICY, min_workers=1, hours_a_day=24)
+    decision = decided(seen(visible=100, hours_today=24.0), policy)
+    assert decision.launch == 1
+    held = decided(seen(visible=100, hours_today=24.0, workers=fleet(ready=1)), policy)
+    assert (held.action, held.cause) == ("hold", "daily-hours")
+    assert "24 instance-hours a day" in held.reason
+
+
+@pytest.mark.parametrize("backlog", [None, Backlog(1000, 0, NOW - 16)])
+def test_old_or_missing_counts_hold(backlog: Backlog | None) -> None:
+    decision = decided(seen(backlog=backlog, workers=fleet(ready=3)), memory=watched(0))
+    assert (decision.action, decision.cause, decision.desired) == ("hold", "stale", 3)
+    assert decision.memory.most(NOW, POLICY.quiet_seconds) is None
+
+
+def test_an_unreadable_fleet_holds() -> None:
+    decision = decided(replace(seen(visible=1000), workers=None))
+    assert (decision.action, decision.cause) == ("hold", "stale")
+
+
+def test_flickering_counts_do_not_make_the_fleet_flap() -> None:
+    memory, size, actions = Memory(NOW), 0, []
+    for second in range(600):
+        now = NOW + second
+        counts = Backlog(0 if second % 3 else 40, 0, now)
+        decision = plan(seen(backlog=counts, workers=fleet(ready=size), service_seconds=0.4), POLICY, memory, now)
+        memory, size = decision.memory, decision.desired
+        actions += [decision.action] if decision.action != "hold" else []
+    assert actions == ["start", "retire"]  # what booted for the first forty is more than they need once it is there
+
+
+workers_of_all_kinds = st.lists(
+    st.builds(
+        Worker,
+        id=st.uuids().map(str),
+        state=st.sampled_from(["booting", "ready", "draining", "stopped"]),
+        since=st.floats(NOW - 300, NOW),
+        warm=st.booleans(),
+        busy=st.booleans(),
+    ),
+    max_size=25,
+)
+observations = st.builds(
+    Observation,
+    backlog=st.builds(Backlog, st.integers(0, 5000), st.integers(0, 100), st.floats(NOW - 10, NOW)),
+    workers=workers_of_all_kinds,
+    arrived=st.integers(0, 100),
+    arrival_rate=st.floats(0, 50),
+    service_seconds=st.floats(0.01, 10),
+    slots=st.integers(1, 8),
+    cold_boot_seconds=st.floats(1, 200),
+    warm_boot_seconds=st.floats(1, 60),
+    hours_today=st.floats(0, 400),
+)
+policies = st.builds(
+    Policy,
+    min_workers=st.integers(0, 3),
+    max_workers=st.integers(3, 20),
+    warm_workers=st.integers(0, 20),
+    hours_a_day=st.sampled_from([0.0, 24.0]),
+)
+memories = st.builds(
+    lambda began, needs: watched(*needs) if began else Memory(NOW - 1),
+    st.booleans(),
+    st.lists(st.integers(0, 20), max_size=10),
+)
+
+
+@given(observations, policies, memories)
+def test_every_plan_keeps_within_bounds(observation: Observation, policy: Policy, memory: Memory) -> None:
+    decision = plan(observation, policy, memory, NOW)
+    assert observation.workers is not None
+    by_id = {worker.id: worker for worker in observation.workers}
+    running = [worker for worker in observation.workers if worker.state in ("booting", "ready")]
+    started = decision.launch + len(decision.start)
+    alive = len(running) + sum(worker.state == "draining" for worker in observation.workers)
+    assert started == 0 or started + alive - len(decision.terminate) <= policy.max_workers
+    assert {by_id[one].state for one in decision.start} <= {"stopped"}
+    assert not any(by_id[one].busy and by_id[one].state == "ready" for one in (*decision.stop, *decision.terminate))
+    assert len({*decision.start, *decision.stop, *decision.terminate}) == len(
+        (*decision.start, *decision.stop, *decision.terminate)
+    )
+    if policy.hours_a_day and observation.hours_today >= policy.hours_a_day:
+        assert started <= policy.min_workers
+    assert decision.reason.endswith(".")
+    assert (decision.count > 0) == (decision.action != "hold")
+
+
+@given(observations, policies, memories, st.integers(0, 5000))
+def test_the_fleet_grows_with_the_backlog(observation: Observation, policy: Policy, memory: Memory, more: int) -> None:
+    assert observation.backlog is not None
+    backlog = replace(observation.backlog, visible=observation.backlog.visible + more)
+    before, after = (
+        plan(seen, policy, memory, NOW).desired for seen in (observation, replace(observation, backlog=backlog))
+    )
+    assert after >= before
+
+
+@given(observations, policies)
+def test_untrustworthy_numbers_change_nothing(observation: Observation, policy: Policy) -> None:
+    for blind in (replace(observation, backlog=None), replace(observation, workers=None)):
+        assert plan(blind, policy, watched(0), NOW).count == 0
+
+
+@given(observations, policies)
+def test_a_second_look_starts_nothing_more(observation: Observation, policy: Policy) -> None:
+    """What was started counts as capacity: the same numbers a moment later need nothing else."""
+    first = plan(observation, policy, EMPTY, NOW)
+    assert observation.workers is not None
+    gone = {*first.terminate, *first.stop}
+    workers = [
+        Worker(one.id, "booting", NOW, warm=True) if one.id in first.start else one
+        for one in observation.workers
+        if one.id not in gone
+    ]
+    workers += [Worker(f"new-{number}", "booting", NOW) for number in range(first.launch)]
+    second = plan(replace(observation, workers=workers), policy, first.memory, NOW)
+    assert second.action != "start"
+
+
+def test_a_predicted_wait_adds_boot_and_queue() -> None:
+    def wait(desired: int, **observed: Any) -> float | None:
+        return predicted_wait(seen(**observed), POLICY, desired, NOW)
+
+    assert wait(0) is None
+    assert wait(1) == pytest.approx(40)
+    assert wait(1, workers=fleet(ready=1)) == pytest.approx(0)
+    assert wait(1, visible=8, in_flight=2, workers=fleet(ready=1)) == pytest.approx(10)
+    assert wait(10, visible=100) == pytest.approx(40 + 10)
+    assert wait(2, visible=60, workers=fleet(ready=1)) == pytest.approx(40 + 20 / 2)
+    assert wait(1, backlog=None) is None
+    assert wait(2, visible=60, workers=fleet(ready=1, stopped=1)) == pytest.approx(20 + 40 / 2)
