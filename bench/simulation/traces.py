@@ -48,7 +48,7 @@ def replayed(log: Path, random: np.random.Generator) -> Moments:
     lines = [json.loads(line) for line in log.read_text().splitlines() if line]
     moments = [np.empty(0)]
     for before, after in pairwise(sorted(lines, key=lambda line: float(line["now"]))):
-        moments.append(random.uniform(before["now"], after["now"], after["arrived"]))
+        moments.append(random.uniform(before["now"], after["now"], after["observed"]["arrived"]))
     arrivals: Moments = np.sort(np.concatenate(moments)) - float(lines[0]["now"])
     return arrivals
 

@@ -43,3 +43,32 @@ def test_delete_removes_and_forgives_what_is_missing(store: ObjectStore) -> None
     store.delete(["a", "b"])
     assert not store.exists("a")
     store.delete([])
+
+
+def test_put_over_replaces_only_what_has_not_changed(store: ObjectStore) -> None:
+    store.put("a", b"1", "text/plain")
+    body, tag = store.get_tagged("a")
+    assert body == b"1"
+    newer = store.put_over("a", b"2", "text/plain", tag)
+    assert newer is not None
+    assert store.put_over("a", b"3", "text/plain", tag) is None
+    assert store.get_tagged("a") == (b"2", newer)
+    assert store.put_over("missing", b"3", "text/plain", tag) is None
+    with pytest.raises(ObjectMissingError):
+        store.get_tagged("missing")
+
+
+def test_of_many_who_replace_one_wins(store: ObjectStore) -> None:
+    store.put("a", b"first", "text/plain")
+    _, tag = store.get_tagged("a")
+    with ThreadPoolExecutor(8) as threads:
+        won = list(threads.map(lambda number: store.put_over("a", b"%d" % number, "text/plain", tag), range(8)))
+    assert sum(tag is not None for tag in won) == 1
+
+
+def test_tags_lists_what_is_under_a_prefix(store: ObjectStore) -> None:
+    for key in ("fleet/b", "fleet/a", "other/a"):
+        store.put(key, key.encode(), "text/plain")
+    assert list(store.tags("fleet/")) == ["fleet/a", "fleet/b"]
+    assert store.tags("fleet/")["fleet/a"] == store.get_tagged("fleet/a")[1]
+    assert store.tags("none/") == {}

@@ -87,3 +87,14 @@ def test_a_queue_that_does_not_exist_is_told_apart(localstack: str) -> None:
         missing.send("a")
     with pytest.raises(QueueMissingError):
         missing.receive(1, 0)
+
+
+def test_counts_tell_waiting_from_held(make_queue: QueueMaker) -> None:
+    queue = make_queue()
+    assert (queue.counts().visible, queue.counts().in_flight) == (0, 0)
+    for number in range(3):
+        queue.send(str(number))
+    (held,) = queue.receive(1, 1)
+    assert (queue.counts().visible, queue.counts().in_flight) == (2, 1)
+    queue.delete([held.receipt])
+    assert (queue.counts().visible, queue.counts().in_flight) == (2, 0)

@@ -1,5 +1,6 @@
 """A bucket, queues and a gallery in memory."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from face_common.errors import ObjectMissingError
-from face_common.ports import Message
+from face_common.ports import Counts, Message
 from face_common.templates import EnrolledPhotoRow, GallerySnapshot, Template
 
 
@@ -28,6 +29,22 @@ class MemoryObjectStore:
         with self._lock:
             return self.objects.setdefault(key, body) is body
 
+    def get_tagged(self, key: str) -> tuple[bytes, str]:
+        body = self.get(key)
+        return body, self._tag(body)
+
+    def put_over(self, key: str, body: bytes, content_type: str, tag: str) -> str | None:
+        self._break()
+        with self._lock:
+            if key not in self.objects or self._tag(self.objects[key]) != tag:
+                return None
+            self.objects[key] = body
+            return self._tag(body)
+
+    def tags(self, prefix: str) -> dict[str, str]:
+        self._break()
+        return {key: self._tag(self.objects[key]) for key in sorted(self.objects) if key.startswith(prefix)}
+
     def get(self, key: str) -> bytes:
         self._break()
         if key not in self.objects:
@@ -41,6 +58,10 @@ class MemoryObjectStore:
     def delete(self, keys: Sequence[str]) -> None:
         for key in keys:
             self.objects.pop(key, None)
+
+    @staticmethod
+    def _tag(body: bytes) -> str:
+        return hashlib.md5(body, usedforsecurity=False).hexdigest()
 
     def _break(self) -> None:
         if self.fault is not None:
@@ -93,6 +114,11 @@ class MemoryQueue:
     def delete(self, receipts: Sequence[str]) -> None:
         with self._changed:
             self.entries = [entry for entry in self.entries if entry.receipt not in receipts]
+
+    def counts(self) -> Counts:
+        with self._changed:
+            visible = sum(entry.visible_at <= self._clock() for entry in self.entries)
+            return Counts(visible, len(self.entries) - visible)
 
     def _deliver(self, entry: _Entry, hide_seconds: int) -> Message:
         entry.visible_at = self._clock() + hide_seconds

@@ -175,8 +175,9 @@ def test_old_or_missing_counts_hold(backlog: Backlog | None) -> None:
 
 
 def test_an_unreadable_fleet_holds() -> None:
-    decision = decided(replace(seen(visible=1000), workers=None))
-    assert (decision.action, decision.cause) == ("hold", "stale")
+    decision = decided(seen(visible=1000, workers=fleet(ready=2), blind="Unavailable: try later"))
+    assert (decision.action, decision.cause, decision.desired) == ("hold", "stale", 2)
+    assert "Unavailable: try later" in decision.reason
 
 
 def test_flickering_counts_do_not_make_the_fleet_flap() -> None:
@@ -230,7 +231,6 @@ memories = st.builds(
 @given(observations, policies, memories)
 def test_every_plan_keeps_within_bounds(observation: Observation, policy: Policy, memory: Memory) -> None:
     decision = plan(observation, policy, memory, NOW)
-    assert observation.workers is not None
     by_id = {worker.id: worker for worker in observation.workers}
     running = [worker for worker in observation.workers if worker.state in ("booting", "ready")]
     started = decision.launch + len(decision.start)
@@ -259,7 +259,7 @@ def test_the_fleet_grows_with_the_backlog(observation: Observation, policy: Poli
 
 @given(observations, policies)
 def test_untrustworthy_numbers_change_nothing(observation: Observation, policy: Policy) -> None:
-    for blind in (replace(observation, backlog=None), replace(observation, workers=None)):
+    for blind in (replace(observation, backlog=None), replace(observation, blind="no answer")):
         assert plan(blind, policy, watched(0), NOW).count == 0
 
 
@@ -267,7 +267,6 @@ def test_untrustworthy_numbers_change_nothing(observation: Observation, policy: 
 def test_a_second_look_starts_nothing_more(observation: Observation, policy: Policy) -> None:
     """What was started counts as capacity: the same numbers a moment later need nothing else."""
     first = plan(observation, policy, EMPTY, NOW)
-    assert observation.workers is not None
     gone = {*first.terminate, *first.stop}
     workers = [
         Worker(one.id, "booting", NOW, warm=True) if one.id in first.start else one

@@ -1,5 +1,6 @@
 """The model behind `make simulate`, and what the comparison promises."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,8 @@ def test_ours_holds_a_steady_load_without_turning() -> None:
 
 def test_a_decision_log_is_a_trace(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
-    log.write_text('{"now": 100.0, "arrived": 0}\n{"now": 101.0, "arrived": 3}\n{"now": 160.5, "arrived": 2}\n')
+    lines = [{"now": now, "observed": {"arrived": arrived}} for now, arrived in ((100.0, 0), (101.0, 3), (160.5, 2))]
+    log.write_text("\n".join(json.dumps(line) for line in lines))
     arrivals = replayed(log, np.random.default_rng(1))
     assert len(arrivals) == 5
     assert sum(arrivals <= 1) == 3

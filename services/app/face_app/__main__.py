@@ -11,6 +11,7 @@ from face_app.metrics import WorkerMetrics
 from face_app.pool import InferencePool, Nursery, SlotLimits
 from face_app.settings import WorkerSettings
 from face_common import logs
+from face_common.loops import Loop
 
 
 def main() -> int:
@@ -36,13 +37,18 @@ def run(settings: WorkerSettings, nursery: Nursery) -> None:
     limits = SlotLimits(settings.inference_timeout_seconds, settings.child_jobs, settings.child_resident_mib * 2**20)
     pool = InferencePool(nursery, settings.slots, limits, metrics)
     pool.warm()
-    worker, refresh = assembly.build(settings, nursery, pool, metrics, now=time.time)
+    parts = assembly.build(settings, nursery, pool, metrics, now=time.time)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.drain())
-    refresh.start()
+        signal.signal(number, lambda *_: parts.worker.drain())
+    loops = [parts.refresh.start()]
+    if parts.reporter:
+        loops.append(Loop("report", parts.reporter.step, pause=settings.report_seconds).start())
     logging.getLogger("face_app").info("ready", extra={"worker": settings.worker_name, "slots": settings.slots})
-    worker.run()
-    refresh.stop(timeout=5)
+    parts.worker.run()
+    for loop in loops:
+        loop.stop(timeout=5)
+    if parts.reporter:
+        parts.reporter.leave()
     pool.close()
     nursery.close()
     logging.getLogger("face_app").info("drained", extra={"worker": settings.worker_name})

@@ -1,6 +1,7 @@
 """Puts a worker together from its settings. Imports the cloud's libraries, so the entry point imports it late."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import prometheus_client
 
@@ -9,6 +10,7 @@ from face_app.gallery_cache import GalleryCache
 from face_app.handlers import Handlers, Identity
 from face_app.metrics import WorkerMetrics
 from face_app.pool import InferencePool, Nursery
+from face_app.reporting import Reporter
 from face_app.settings import WorkerSettings
 from face_app.worker import Pace, Worker
 from face_common.aws import Aws
@@ -17,14 +19,25 @@ from face_common.s3 import S3ObjectStore
 from face_common.sqs import SqsQueues
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A worker, and what goes on beside it."""
+
+    worker: Worker
+    refresh: Loop
+    """Keeps its galleries fresh."""
+    reporter: Reporter | None
+    """Tells the scaling loop of it; None outside a fleet."""
+
+
 def build(
     settings: WorkerSettings,
     nursery: Nursery,
     pool: InferencePool,
     metrics: WorkerMetrics,
     now: Callable[[], float],
-) -> tuple[Worker, Loop]:
-    """The worker, and the loop that keeps its galleries fresh."""
+) -> Parts:
+    """The worker's parts, ready to run."""
     pace = Pace(settings.slots + settings.prefetch, settings.visibility_seconds, settings.receive_wait_seconds)
     aws = Aws(settings, connections=pace.capacity + 4)
     store = S3ObjectStore(aws.s3(), settings.bucket)
@@ -51,4 +64,13 @@ def build(
     )
     if settings.metrics_port:
         prometheus_client.start_http_server(settings.metrics_port, settings.metrics_host, metrics.registry)
-    return worker, Loop("gallery-refresh", cache.refresh, pause=settings.gallery_poll_seconds)
+    reporter = Reporter(
+        store=store,
+        worker=worker,
+        instance=settings.instance_id,
+        name=settings.worker_name,
+        slots=settings.slots,
+        now=now,
+    )
+    refresh = Loop("gallery-refresh", cache.refresh, pause=settings.gallery_poll_seconds)
+    return Parts(worker, refresh, reporter if settings.instance_id else None)

@@ -22,6 +22,10 @@ class WorkerSettings(CloudSettings):
     """Everything that may differ between workers."""
 
     worker_name: str = Field(default_factory=socket.gethostname, description="how results name this worker")
+    instance_id: str = Field(
+        "", description="EC2 instance of this worker, for the scaling loop; empty: outside a fleet"
+    )
+    report_seconds: float = Field(5.0, gt=0, description="how often the scaling loop is told news of this worker")
     slots: int = Field(1, ge=1, le=256, description="photos inferred at the same time; one a core")
     prefetch: int = Field(2, ge=0, le=64, description="photos fetched ahead while the slots are busy")
     visibility_seconds: int = Field(

@@ -61,6 +61,18 @@ class Worker:
         self._held: set[str] = set()
         self._held_lock = threading.Lock()
         self._draining = threading.Event()
+        self.finished = 0
+        """Jobs answered so far; approximate, as several threads count."""
+
+    @property
+    def held(self) -> int:
+        """Jobs in hand."""
+        return len(self._held)
+
+    @property
+    def draining(self) -> bool:
+        """Whether it has been told to drain."""
+        return self._draining.is_set()
 
     def drain(self) -> None:
         """Stop receiving; `run` returns when what is in hand is finished or released. Safe in a signal handler."""
@@ -128,6 +140,7 @@ class Worker:
         except QueueMissingError:  # a web host that was removed; the result is in the bucket
             _log.warning("nobody to answer", extra={"id": job.id, "queue": job.reply_queue})
         self._requests.delete([message.receipt])
+        self.finished += 1
         self._metrics.jobs.labels(job.operation.value, outcome).inc()
         self._metrics.observe_stages(result.get("timing", {}))
         _log.info("answered", extra={"id": job.id, "operation": job.operation.value, "outcome": outcome})

@@ -20,6 +20,15 @@ class ObjectStore(Protocol):
     def exists(self, key: str) -> bool:
         """Whether there is an object under this key."""
 
+    def get_tagged(self, key: str) -> tuple[bytes, str]:
+        """An object's bytes and the tag of exactly these; ObjectMissingError when there is none."""
+
+    def put_over(self, key: str, body: bytes, content_type: str, tag: str) -> str | None:
+        """Write over the object that still has this tag; the new tag, or None when it has changed or gone meanwhile."""
+
+    def tags(self, prefix: str) -> dict[str, str]:
+        """The tag of every object under a prefix, by key in ascending order."""
+
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects; a key without an object is no error."""
 
@@ -32,6 +41,16 @@ class Message:
     receipt: str
     deliveries: int
     """How often it has been received, this time included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many messages a queue holds, approximately."""
+
+    visible: int
+    """Waiting for somebody to receive them, or for their delay to end."""
+    in_flight: int
+    """Received and held by somebody."""
 
 
 class Queue(Protocol):
@@ -51,6 +70,9 @@ class Queue(Protocol):
 
     def delete(self, receipts: Sequence[str]) -> None:
         """Remove messages for good."""
+
+    def counts(self) -> Counts:
+        """How many messages there are; SQS counts approximately, and is right a minute after the last change."""
 
 
 class Queues(Protocol):

@@ -34,7 +34,7 @@ class S3ObjectStore:
                 self._client.put_object(
                     Bucket=self._bucket, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*"
                 )
-        except _ExistsError:
+        except _ConditionError:
             return False
         return True
 
@@ -52,6 +52,29 @@ class S3ObjectStore:
             return False
         return True
 
+    def get_tagged(self, key: str) -> tuple[bytes, str]:
+        """See ObjectStore. The tag is the ETag."""
+        with _translated(key):
+            response = self._client.get_object(Bucket=self._bucket, Key=key)
+            return response["Body"].read(), response["ETag"]
+
+    def put_over(self, key: str, body: bytes, content_type: str, tag: str) -> str | None:
+        """See ObjectStore. One conditional PUT."""
+        try:
+            with _translated(key):
+                response = self._client.put_object(
+                    Bucket=self._bucket, Key=key, Body=body, ContentType=content_type, IfMatch=tag
+                )
+        except (_ConditionError, ObjectMissingError):
+            return None
+        return response["ETag"]
+
+    def tags(self, prefix: str) -> dict[str, str]:
+        """See ObjectStore."""
+        with _translated(prefix):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+            return {entry["Key"]: entry["ETag"] for page in pages for entry in page.get("Contents", ())}
+
     def delete(self, keys: Sequence[str]) -> None:
         """See ObjectStore."""
         for start in range(0, len(keys), _DELETE_BATCH):
@@ -64,8 +87,8 @@ class S3ObjectStore:
                 raise TransientError(Code.STORAGE_UNAVAILABLE, f"not deleted: {response['Errors'][0].get('Key')}")
 
 
-class _ExistsError(Exception):
-    """A conditional write found an object."""
+class _ConditionError(Exception):
+    """A conditional write found another object than it was made for."""
 
 
 @contextmanager
@@ -79,7 +102,7 @@ def _translated(key: str) -> Iterator[None]:
             raise ObjectMissingError(key) from error
         # 409: another conditional write of this key is under way, so that one of the two will have won.
         if reason in ("PreconditionFailed", "412", "ConditionalRequestConflict"):
-            raise _ExistsError(key) from error
+            raise _ConditionError(key) from error
         raise TransientError(Code.STORAGE_UNAVAILABLE, f"S3 answered {reason} for {key}") from error
     except BotoCoreError as error:
         raise TransientError(Code.STORAGE_UNAVAILABLE, f"S3 cannot be reached for {key}: {error}") from error

@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from face_common.contract import Code
 from face_common.errors import QueueMissingError, TransientError
-from face_common.ports import Message
+from face_common.ports import Counts, Message
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
@@ -71,6 +71,23 @@ class SqsQueue:
                     QueueUrl=self._url,
                     Entries=[{"Id": str(index), "ReceiptHandle": receipt} for index, receipt in enumerate(batch)],
                 )
+
+    def counts(self) -> Counts:
+        """See Queue."""
+        with _translated():
+            response = self._client.get_queue_attributes(
+                QueueUrl=self._url,
+                AttributeNames=[
+                    "ApproximateNumberOfMessages",
+                    "ApproximateNumberOfMessagesNotVisible",
+                    "ApproximateNumberOfMessagesDelayed",
+                ],
+            )
+        numbers = {name: int(value) for name, value in response["Attributes"].items()}
+        return Counts(
+            visible=numbers["ApproximateNumberOfMessages"] + numbers["ApproximateNumberOfMessagesDelayed"],
+            in_flight=numbers["ApproximateNumberOfMessagesNotVisible"],
+        )
 
 
 class SqsQueues:

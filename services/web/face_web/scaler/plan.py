@@ -12,7 +12,7 @@ from typing import Literal
 Action = Literal["start", "retire", "hold"]
 Starting = Literal["backlog", "arrivals", "minimum", "overdue"]
 Holding = Literal["steady", "quiet", "busy", "maximum", "daily-hours", "stale"]
-Cause = Starting | Holding | Literal["surplus", "pool"]
+Cause = Starting | Holding | Literal["surplus", "pool", "ec2-failing"]
 """Why, in one word: the label by which metrics count decisions."""
 _OVERDUE = 2.0  # times the usual boot
 _HYSTERESIS = (
@@ -66,10 +66,11 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """All that a plan depends on. None: could not be read."""
+    """All that a plan depends on."""
 
     backlog: Backlog | None
-    workers: Sequence[Worker] | None
+    """None: never counted yet."""
+    workers: Sequence[Worker]
     arrived: int
     """Photos that came in since the last observation."""
     arrival_rate: float
@@ -84,6 +85,8 @@ class Observation:
     """From the start of a stopped worker to ready, 90th percentile."""
     hours_today: float = 0.0
     """Instance-hours since midnight UTC."""
+    blind: str = ""
+    """Why the workers could not be read; they are as they were seen last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +168,9 @@ class Fleet:
     stopped: tuple[Worker, ...]
 
     @classmethod
-    def of(cls, workers: Sequence[Worker], observation: Observation, policy: Policy, now: float) -> "Fleet":
-        """Sort the workers."""
+    def of(cls, observation: Observation, policy: Policy, now: float) -> "Fleet":
+        """Sort the observation's workers."""
+        workers = observation.workers
 
         def is_overdue(worker: Worker) -> bool:
             limit = max(_OVERDUE * _boot_seconds(worker, observation), policy.patience_seconds)
@@ -191,9 +195,10 @@ def plan(observation: Observation, policy: Policy, memory: Memory, now: float) -
 
     Out at once, in after a quiet period, and never on numbers that cannot be trusted. `memory` is the last plan's.
     """
-    if observation.workers is None:
-        return Plan("hold", "stale", "Holding: the fleet could not be read.", 0, Memory(now))
-    fleet, backlog = Fleet.of(observation.workers, observation, policy, now), observation.backlog
+    fleet, backlog = Fleet.of(observation, policy, now), observation.backlog
+    if observation.blind:
+        reason = f"Holding {_workers(fleet.size)}: the fleet could not be read ({observation.blind})."
+        return Plan("hold", "stale", reason, fleet.size, Memory(now))
     if backlog is None or now - backlog.counted_at > policy.stale_seconds:
         ago = "never" if backlog is None else f"last {now - backlog.counted_at:.0f} s ago"
         reason = f"Holding {_workers(fleet.size)}: the queue was {ago} counted."
@@ -206,9 +211,9 @@ def plan(observation: Observation, policy: Policy, memory: Memory, now: float) -
 
 def predicted_wait(observation: Observation, policy: Policy, desired: int, now: float) -> float | None:
     """Seconds until a photo that came now would be begun, should the fleet become `desired`; None without numbers."""
-    if observation.backlog is None or observation.workers is None:
+    if observation.backlog is None:
         return None
-    fleet = Fleet.of(observation.workers, observation, policy, now)
+    fleet = Fleet.of(observation, policy, now)
     missing = max(desired - fleet.size, 0)
     ready = [_seconds_to_ready(worker, observation, now) for worker in fleet.running]
     ready += [_next_boot(observation, fleet)] * missing

@@ -1,0 +1,89 @@
+"""The decision log: one JSON line a tick, in memory for the API and in the bucket for good."""
+
+import json
+import threading
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from face_common.errors import ObjectMissingError
+from face_common.ports import ObjectStore
+
+PREFIX = "fleet/decisions/"
+_REMEMBERED = 2000
+_UNSAVED_SECONDS = 10.0
+
+Decision = dict[str, Any]
+"""One line of the log; docs/scaling.md lists its fields."""
+
+
+def moment(now: float) -> str:
+    """The moment as the API writes it."""
+    return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
+
+
+class DecisionLog:
+    """Decisions of this host while it leads, and those of others from the bucket. Thread-safe.
+
+    A tick that changes nothing while nothing happens is not another line: the last one counts it in `ticks`.
+    """
+
+    def __init__(self, store: ObjectStore, clock: Callable[[], float]) -> None:
+        """`clock` is monotonic, in seconds."""
+        self._store = store
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._recent: deque[Decision] = deque(maxlen=_REMEMBERED)
+        self._unsaved: list[Decision] = []
+        self._saved_at = clock()
+
+    def add(self, decision: Decision) -> None:
+        """Note a decision."""
+        with self._lock:
+            last = self._recent[-1] if self._recent else None
+            if last is not None and _is_idle(last) and _is_idle(decision) and last["reason"] == decision["reason"]:
+                last["ticks"] += 1
+                return
+            self._recent.append(decision)
+            self._unsaved.append(decision)
+
+    def save(self) -> None:
+        """Write what is new to the bucket, every few seconds. TransientError as the store's: then later."""
+        if self._clock() - self._saved_at >= _UNSAVED_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is new to the bucket now."""
+        with self._lock:
+            lines, self._saved_at = list(self._unsaved), self._clock()
+        if not lines:
+            return
+        first = lines[0]
+        key = f"{PREFIX}{first['at'][:10]}/{first['at']}-{first['fence']}.jsonl"
+        self._store.put(key, b"".join(json.dumps(line).encode() + b"\n" for line in lines), "application/jsonl")
+        with self._lock:
+            del self._unsaved[: len(lines)]
+
+    def recent(self, limit: int, now: float) -> list[Decision]:
+        """The last decisions of today and yesterday, newest first: this host's own, and those that were saved."""
+        with self._lock:
+            found = {(line["now"], line["fence"]): line for line in self._recent}
+        for day in (now, now - 24 * 3600):
+            for key in reversed(self._store.tags(f"{PREFIX}{moment(day)[:10]}/")):
+                if len(found) >= limit:
+                    break
+                found |= {(line["now"], line["fence"]): line for line in self._lines(key)}
+        return [found[which] for which in sorted(found, reverse=True)][:limit]
+
+    def _lines(self, key: str) -> list[Decision]:
+        try:
+            return [json.loads(line) for line in self._store.get(key).splitlines()]
+        except ObjectMissingError:  # its time was over
+            return []
+
+
+def _is_idle(decision: Decision) -> bool:
+    observed = decision["observed"]
+    quiet = not any(observed[name] for name in ("visible", "in_flight", "arrived", "booting", "ready", "draining"))
+    return decision["action"] == "hold" and quiet

@@ -1,0 +1,272 @@
+"""The scaling loop: look, plan, act, and write down why."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, Protocol
+
+from face_common.errors import TransientError
+from face_web.scaler.breaker import Breaker
+from face_web.scaler.decisions import Decision, DecisionLog, moment
+from face_web.scaler.fleet import FleetError
+from face_web.scaler.lease import Lease
+from face_web.scaler.observe import HostReporter, Observer
+from face_web.scaler.plan import Memory, Observation, Plan, Policy, plan, predicted_wait
+from face_web.traffic import Traffic
+
+_log = logging.getLogger(__name__)
+
+
+class Fleet(Protocol):
+    """Where instances are changed. Every call raises FleetError when it fails."""
+
+    def launch(self, count: int, token: str) -> list[str]:
+        """Launch instances; the ids of those that came. The same token never launches twice."""
+
+    def start(self, ids: Sequence[str]) -> None:
+        """Start stopped instances."""
+
+    def stop(self, ids: Sequence[str]) -> None:
+        """Drain and stop instances."""
+
+    def terminate(self, ids: Sequence[str]) -> None:
+        """Drain and terminate instances."""
+
+
+class Audience(Protocol):
+    """Who is told of every decision: the metrics."""
+
+    def decided(self, decision: Decision) -> None:
+        """A tick of the leader is over."""
+
+
+class Scaler:
+    """One web host's part in scaling: it leads, or looks whether it should. Its state is safe to lose."""
+
+    def __init__(
+        self,
+        *,
+        policy: Policy,
+        observer: Observer,
+        fleet: Fleet,
+        lease: Lease,
+        log: DecisionLog,
+        reporter: HostReporter,
+        traffic: Traffic,
+        breaker: Breaker,
+        audience: Audience,
+        deployment: str,
+        now: Callable[[], float],
+    ) -> None:
+        """`breaker` guards the calls that change the fleet; `now` is the wall clock in seconds since the epoch."""
+        self._policy = policy
+        self._observer = observer
+        self._fleet = fleet
+        self._lease = lease
+        self._log = log
+        self._reporter = reporter
+        self._traffic = traffic
+        self._breaker = breaker
+        self._audience = audience
+        self._deployment = deployment
+        self._now = now
+        self._memory = Memory(now())
+        self._fence = -1
+        self._launches = 0
+        self._status: dict[str, Any] = {}
+
+    def tick(self) -> None:
+        """Lead if nobody else does, and then decide and act once."""
+        self._keep_lease()
+        if not self._lease.leading:
+            self._reporter.step()
+            return
+        if self._fence != self._lease.fence:  # a new term
+            self._fence, self._launches = self._lease.fence, 0
+            self._memory = Memory(self._now())
+            self._observer.inherit(self._lease.published.get("learned", {}))
+        self._decide()
+        try:
+            self._log.save()
+        except TransientError as error:
+            _log.warning("decisions wait to be saved", extra={"reason": str(error)})
+
+    def look(self) -> tuple[Observation, Plan]:
+        """What would be decided now; changes nothing."""
+        self._lease.peek()
+        self._observer.inherit(self._lease.published.get("learned", {}))
+        now = self._now()
+        observation = self._observer.observe(now)
+        return observation, plan(observation, self._policy, self._memory, now)
+
+    def leave(self) -> None:
+        """Save what is unsaved and let another host lead at once."""
+        try:
+            self._log.flush()
+        except TransientError as error:
+            _log.warning("decisions were not saved", extra={"reason": str(error)})
+        self._lease.release()
+
+    def status(self) -> Mapping[str, Any]:
+        """The state of the fleet as the leader published it last; empty before anybody led."""
+        published: Mapping[str, Any] = self._lease.published.get("status", {})
+        return self._status if self._lease.leading else published
+
+    def decisions(self, limit: int) -> list[Decision]:
+        """The last decisions, newest first. TransientError as the store's."""
+        return self._log.recent(limit, self._now())
+
+    def predicted_wait(self) -> float | None:
+        """Seconds until a photo that comes now would be begun; None when there are no recent numbers."""
+        status = self.status()
+        if status.get("wait_s") is None or self._now() - status["now"] > self._policy.stale_seconds:
+            return None
+        wait: float = status["wait_s"] + self._traffic.unanswered_since(status["now"]) / status["photos_per_s"]
+        return wait
+
+    def _keep_lease(self) -> None:
+        if not self._lease.due:
+            return
+        try:
+            if self._lease.held:
+                self._lease.renew({"learned": self._observer.learned.publish(), "status": self._status})
+            else:
+                self._lease.look()
+        except TransientError as error:
+            _log.warning("the lease cannot be reached", extra={"reason": str(error)})
+
+    def _decide(self) -> None:
+        now = self._now()
+        observation = self._observer.observe(now)
+        wished = plan(observation, self._policy, self._memory, now)
+        self._memory = wished.memory
+        done = self._act(wished, now)
+        decision = self._decision(observation, done, now)
+        self._status = self._describe(observation, decision, now)
+        self._log.add(decision)
+        self._audience.decided(decision)
+        _log.log(logging.INFO if done.action != "hold" else logging.DEBUG, done.reason, extra={"decision": decision})
+
+    def _act(self, wished: Plan, now: float) -> Plan:
+        """Carry the plan out; the plan as far as it was carried out, with what went wrong in its reason."""
+        if wished.action == "hold":
+            return wished
+        remaining = self._breaker.remaining(now)
+        if remaining:
+            why = f"EC2 failed {self._breaker.failures} times, next try in {remaining:.0f} s ({self._breaker.reason})"
+            return _undone(wished, f"Waiting: {why}. Wanted: {wished.reason}")
+        try:
+            self._change(wished)
+        except FleetError as error:
+            self._breaker.failed(str(error), now)
+            return _undone(wished, f"EC2 failed ({error}). Wanted: {wished.reason}")
+        self._breaker.succeeded()
+        return wished
+
+    def _change(self, wished: Plan) -> None:
+        """The calls that the plan consists of, the most urgent first."""
+        launch = wished.launch
+        if wished.start:
+            try:
+                self._fleet.start(wished.start)
+            except FleetError as error:  # such as no capacity where a stopped one has its place
+                _log.warning("launching instead of starting", extra={"reason": str(error)})
+                launch += len(wished.start)
+        if launch:
+            self._fleet.launch(launch, f"{self._deployment}-{self._fence}-{self._launches}-{launch}")
+            self._launches += 1
+        if wished.stop:
+            self._fleet.stop(wished.stop)
+        if wished.terminate:
+            self._fleet.terminate(wished.terminate)
+
+    def _decision(self, observation: Observation, done: Plan, now: float) -> Decision:
+        states = Counter(worker.state for worker in observation.workers)
+        backlog = observation.backlog
+        wait = predicted_wait(observation, self._policy, max(done.desired, 1), now)
+        return {
+            "at": moment(now),
+            "now": round(now, 3),
+            "action": done.action,
+            "cause": done.cause,
+            "count": done.count,
+            "desired": done.desired,
+            "reason": done.reason,
+            "leader": self._lease.leader,
+            "fence": self._fence,
+            "ticks": 1,
+            "observed": {
+                "visible": backlog.visible if backlog else None,
+                "in_flight": backlog.in_flight if backlog else None,
+                "count_age_s": round(now - backlog.counted_at, 1) if backlog else None,
+                "arrived": observation.arrived,
+                "arrival_rate": round(observation.arrival_rate, 3),
+                "service_s": round(observation.service_seconds, 4),
+                "slots": observation.slots,
+                "cold_boot_s": round(observation.cold_boot_seconds, 1),
+                "warm_boot_s": round(observation.warm_boot_seconds, 1),
+                "hours_today": round(observation.hours_today, 3),
+                **{name: states[name] for name in ("booting", "ready", "draining", "stopped")},
+            },
+            "need": asdict(done.need) if done.need else None,
+            "wait_s": None if wait is None else round(wait, 1),
+            "launch": done.launch,
+            "start": list(done.start),
+            "stop": list(done.stop),
+            "terminate": list(done.terminate),
+        }
+
+    def _describe(self, observation: Observation, decision: Decision, now: float) -> dict[str, Any]:
+        """The body of GET /v1/fleet, and what the other hosts need to know."""
+        observed = decision["observed"]
+        oldest = self._observer.oldest_seconds(now)
+        return {
+            "at": decision["at"],
+            "now": decision["now"],
+            "backlog": {
+                "visible": observed["visible"],
+                "in_flight": observed["in_flight"],
+                "oldest_s": None if oldest is None else round(oldest, 1),
+            },
+            "workers": {
+                "booting": observed["booting"],
+                "running": observed["ready"],
+                "draining": observed["draining"],
+                "stopped": observed["stopped"],
+            },
+            "desired": decision["desired"],
+            "leader": decision["leader"],
+            "decision": {key: decision[key] for key in ("at", "action", "cause", "count", "reason")},
+            "wait_s": decision["wait_s"],
+            "photos_per_s": round(max(decision["desired"], 1) * observation.slots / observation.service_seconds, 2),
+            "limits": {
+                "min": self._policy.min_workers,
+                "max": self._policy.max_workers,
+                "warm": self._policy.warm_workers,
+            },
+            "measured": {
+                key: observed[key]
+                for key in ("arrival_rate", "service_s", "slots", "cold_boot_s", "warm_boot_s", "hours_today")
+            },
+            "instances": [
+                {"id": worker.id, "state": worker.state, "since": moment(worker.since), "busy": worker.busy}
+                for worker in observation.workers
+            ],
+        }
+
+
+def _undone(wished: Plan, reason: str) -> Plan:
+    """The plan when nothing of it could be done."""
+    started = wished.launch + len(wished.start)
+    return replace(
+        wished,
+        action="hold",
+        cause="ec2-failing",
+        reason=reason,
+        desired=wished.desired - started if wished.action == "start" else wished.desired + wished.count,
+        launch=0,
+        start=(),
+        stop=(),
+        terminate=(),
+    )

@@ -1,0 +1,309 @@
+"""Gathers what a plan depends on: the queue's counts, EC2's instances, the workers' and web hosts' reports."""
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol
+
+from face_common.contract import InvalidMessageError
+from face_common.errors import ObjectMissingError, TransientError
+from face_common.ports import ObjectStore, Queue
+from face_common.reports import REPORTS, WEB_REPORTS, WORKER_REPORTS, WebReport, WorkerReport
+from face_web.scaler.breaker import Breaker
+from face_web.scaler.fleet import FleetError, Instance
+from face_web.scaler.plan import Backlog, Observation, Worker
+from face_web.scaler.rates import ArrivalRate, Measured
+from face_web.traffic import Traffic
+
+_log = logging.getLogger(__name__)
+_SILENT_SECONDS = 45.0  # a worker whose report has not changed for so long is not ready; it writes every 15
+_LONGEST_BOOT = 1800.0
+_FORGOTTEN_SECONDS = 300.0  # after which reports of the dead are removed
+_REFRESH_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Assumptions:
+    """What holds until it is measured. Times in seconds."""
+
+    service_seconds: float
+    slots: int
+    cold_boot_seconds: float
+    warm_boot_seconds: float
+
+
+class Instances(Protocol):
+    """Where instances are seen."""
+
+    def instances(self) -> list[Instance]:
+        """Every instance of the deployment; FleetError when they cannot be seen."""
+
+
+@dataclass
+class Learned:
+    """What leaders have measured, and hand on to the next."""
+
+    cold_boots: Measured
+    warm_boots: Measured
+    day: str = ""
+    hours: float = 0.0
+    """Instance-hours of the day."""
+
+    @classmethod
+    def of(cls, published: Mapping[str, Any], assumed: Assumptions) -> "Learned":
+        """What the last leader published, if there was one."""
+        return cls(
+            cold_boots=Measured(assumed.cold_boot_seconds, published.get("cold_boots", ())),
+            warm_boots=Measured(assumed.warm_boot_seconds, published.get("warm_boots", ())),
+            day=published.get("day", ""),
+            hours=published.get("hours", 0.0),
+        )
+
+    def publish(self) -> dict[str, Any]:
+        """What `of` reads."""
+        return {
+            "cold_boots": [round(seconds, 1) for seconds in self.cold_boots.values],
+            "warm_boots": [round(seconds, 1) for seconds in self.warm_boots.values],
+            "day": self.day,
+            "hours": round(self.hours, 4),
+        }
+
+    def spend(self, running: int, seconds: float, now: float) -> None:
+        """Count instance-hours; with a new day (UTC) they begin anew."""
+        day = datetime.fromtimestamp(now, UTC).date().isoformat()
+        if day != self.day:
+            self.day, self.hours = day, 0.0
+        self.hours += running * seconds / 3600
+
+
+class Reports:
+    """The reports in the bucket, read again only where they have changed."""
+
+    def __init__(self, store: ObjectStore, clock: Callable[[], float]) -> None:
+        """`clock` is monotonic, in seconds."""
+        self._store = store
+        self._clock = clock
+        self._tags: dict[str, str] = {}
+        self._read_at = clock()
+        self.workers: dict[str, WorkerReport] = {}
+        """By instance."""
+        self.hosts: dict[str, WebReport] = {}
+        """By host."""
+        self._news_at: dict[str, float] = {}
+
+    def refresh(self) -> None:
+        """Read what has changed. TransientError as the store's; whoever could not report meanwhile is not blamed."""
+        tags = self._store.tags(REPORTS)
+        outage = self._clock() - self._read_at
+        self._read_at = self._clock()
+        if outage > _SILENT_SECONDS / 3:
+            self._news_at = dict.fromkeys(self._news_at, self._read_at)
+        for key in [key for key, tag in tags.items() if self._tags.get(key) != tag]:
+            self._news_at[key] = self._read_at
+            self._read(key)
+        for key in self._tags.keys() - tags.keys():
+            self._forget(key)
+        self._tags = tags
+
+    def silent_seconds(self, report: WorkerReport | WebReport) -> float:
+        """For how long there has been no news of somebody."""
+        return self._clock() - self._news_at.get(report.key, 0.0)
+
+    def remove(self, report: WorkerReport | WebReport) -> None:
+        """Remove the report of somebody who is gone."""
+        self._store.delete([report.key])
+
+    def _read(self, key: str) -> None:
+        try:
+            body = self._store.get(key)
+            if key.startswith(WORKER_REPORTS):
+                worker = WorkerReport.decode(body)
+                self.workers[worker.instance] = worker
+            elif key.startswith(WEB_REPORTS):
+                host = WebReport.decode(body)
+                self.hosts[host.host] = host
+        except ObjectMissingError:
+            self._forget(key)
+        except InvalidMessageError as error:
+            _log.error("not a report", extra={"key": key, "reason": str(error)})
+
+    def _forget(self, key: str) -> None:
+        self.workers = {name: report for name, report in self.workers.items() if report.key != key}
+        self.hosts = {name: report for name, report in self.hosts.items() if report.key != key}
+        self._news_at.pop(key, None)
+
+
+class Observer:
+    """Looks at everything once a tick."""
+
+    def __init__(
+        self,
+        *,
+        requests: Queue,
+        instances: Instances,
+        reports: Reports,
+        traffic: Traffic,
+        assumed: Assumptions,
+        breaker: Breaker,
+    ) -> None:
+        """`breaker` guards the calls that see instances."""
+        self._requests = requests
+        self._instances = instances
+        self._reports = reports
+        self._traffic = traffic
+        self._assumed = assumed
+        self._breaker = breaker
+        self._rate = ArrivalRate()
+        self._backlog: Backlog | None = None
+        self._arrived: dict[str, int] = {}
+        self._workers: list[Worker] = []
+        self._booting: set[str] = set()
+        self._refreshed_at = -math.inf
+        self._observed_at: float | None = None
+        self.learned = Learned.of({}, assumed)
+
+    def inherit(self, published: Mapping[str, Any]) -> None:
+        """Begin with what the last leader learned."""
+        self.learned = Learned.of(published, self._assumed)
+        self._observed_at = None
+
+    def observe(self, now: float) -> Observation:
+        """The state of the service now (seconds since the epoch); what cannot be read is None or as old as it says."""
+        self._refresh(now)
+        arrived = self._arrivals()
+        self._rate.add(arrived, now)
+        blind = self._see_workers(now)
+        learned = self.learned
+        if self._observed_at is not None:
+            running = sum(worker.state != "stopped" for worker in self._workers)
+            learned.spend(running, now - self._observed_at, now)
+        self._observed_at = now
+        return Observation(
+            backlog=self._count(now),
+            workers=self._workers,
+            arrived=arrived,
+            arrival_rate=self._rate.at(now),
+            service_seconds=self._service_seconds(),
+            slots=min((report.slots for report in self._reports.workers.values()), default=self._assumed.slots),
+            cold_boot_seconds=learned.cold_boots.p90(),
+            warm_boot_seconds=learned.warm_boots.p90(),
+            hours_today=learned.hours,
+            blind=blind,
+        )
+
+    def oldest_seconds(self, now: float) -> float | None:
+        """For how long the oldest photo has been waiting; None when none does, or nobody knows of any."""
+        reported = [report.oldest_at for report in self._living_hosts()]
+        known = [at for at in (self._traffic.oldest_at(), *reported) if at is not None]
+        demand = self._backlog is not None and self._backlog.visible + self._backlog.in_flight
+        return max(now - min(known), 0.0) if known and demand else None
+
+    def _refresh(self, now: float) -> None:
+        if now - self._refreshed_at < _REFRESH_SECONDS:
+            return
+        try:
+            self._reports.refresh()
+            self._refreshed_at = now
+        except TransientError as error:
+            _log.warning("reports cannot be read", extra={"reason": str(error)})
+
+    def _count(self, now: float) -> Backlog | None:
+        try:
+            counts = self._requests.counts()
+        except TransientError as error:
+            _log.warning("the queue cannot be counted", extra={"reason": str(error)})
+            return self._backlog
+        self._backlog = Backlog(counts.visible, counts.in_flight, now)
+        if counts.visible + counts.in_flight == 0:
+            self._traffic.queue_is_empty()
+        return self._backlog
+
+    def _arrivals(self) -> int:
+        """Photos that came to any web host since the last look; a host's first report is where its count begins."""
+        totals = {name: report.arrived for name, report in self._reports.hosts.items()} | {"": self._traffic.arrived}
+        arrived = sum(max(total - self._arrived.get(name, total), 0) for name, total in totals.items())
+        self._arrived = totals
+        return arrived
+
+    def _service_seconds(self) -> float:
+        reported = [report.service_seconds for report in self._living_hosts()]
+        known = [seconds for seconds in (self._traffic.service_seconds(), *reported) if seconds]
+        return sum(known) / len(known) if known else self._assumed.service_seconds
+
+    def _living_hosts(self) -> list[WebReport]:
+        reports = self._reports
+        return [report for report in reports.hosts.values() if reports.silent_seconds(report) < _SILENT_SECONDS]
+
+    def _see_workers(self, now: float) -> str:
+        """Look at the fleet; why that was not possible, or nothing."""
+        remaining = self._breaker.remaining(now)
+        if remaining:
+            return f"{self._breaker.reason}; next try in {remaining:.0f} s"
+        try:
+            instances = self._instances.instances()
+        except FleetError as error:
+            self._breaker.failed(str(error), now)
+            return str(error)
+        self._breaker.succeeded()
+        self._remove_reports_without({instance.id for instance in instances})
+        self._workers = [self._worker(instance) for instance in instances]
+        return ""
+
+    def _worker(self, instance: Instance) -> Worker:
+        report = self._reports.workers.get(instance.id)
+        if report is not None and self._reports.silent_seconds(report) > _SILENT_SECONDS:
+            report = None
+        state: Literal["booting", "ready", "draining", "stopped"] = "booting"
+        if instance.state != "running":
+            # A mocked EC2 says stopped while the worker is still draining.
+            state = "stopped" if instance.state == "stopped" and report is None else "draining"
+        elif report is not None and report.ready_at >= instance.since:
+            state = "draining" if report.draining else "ready"
+            self._learn(instance, report)
+        if state == "booting":
+            self._booting.add(instance.id)
+        return Worker(instance.id, state, instance.since, instance.warm, report is not None and report.held > 0)
+
+    def _learn(self, instance: Instance, report: WorkerReport) -> None:
+        """Note how long a boot took that was watched from its beginning."""
+        if instance.id in self._booting:
+            self._booting.remove(instance.id)
+            seconds = min(report.ready_at - instance.since, _LONGEST_BOOT)
+            (self.learned.warm_boots if instance.warm else self.learned.cold_boots).add(seconds)
+
+    def _remove_reports_without(self, instances: set[str]) -> None:
+        """Tidy up after those who could not do it themselves."""
+        workers = self._reports.workers.values()
+        gone: list[WorkerReport | WebReport] = [report for report in workers if report.instance not in instances]
+        for report in [*gone, *self._reports.hosts.values()]:
+            if self._reports.silent_seconds(report) > _FORGOTTEN_SECONDS:
+                with suppress(TransientError):
+                    self._reports.remove(report)
+
+
+class HostReporter:
+    """Tells the leader what this host has seen of the load, while another one leads."""
+
+    def __init__(self, store: ObjectStore, traffic: Traffic, host: str, now: Callable[[], float]) -> None:
+        """`host` names this run of this host; `now` is the wall clock in seconds since the epoch."""
+        self._store = store
+        self._traffic = traffic
+        self._now = now
+        self._last = WebReport(host, at=0.0, arrived=0, oldest_at=None, service_seconds=None)
+
+    def step(self) -> None:
+        """Write the report when there is news, and as a sign of life. TransientError as the store's."""
+        now, traffic = self._now(), self._traffic
+        news = replace(
+            self._last,
+            arrived=traffic.arrived,
+            oldest_at=traffic.oldest_at(),
+            service_seconds=traffic.service_seconds(),
+        )
+        age = now - self._last.at
+        if age > _SILENT_SECONDS / 3 or (age > _REFRESH_SECONDS and news != self._last):
+            self._last = replace(news, at=now)
+            self._store.put(self._last.key, self._last.encode(), "application/json")

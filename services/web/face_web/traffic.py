@@ -1,0 +1,69 @@
+"""What this web host knows of the load: what came in, what was answered, and how long the photos took."""
+
+import threading
+from collections.abc import Callable
+
+from face_common.contract import Result
+from face_web.scaler.rates import Measured
+
+_REMEMBERED = 200  # service times
+_FORGOTTEN_SECONDS = 60.0
+
+
+class Traffic:
+    """Counts the jobs of this host. Thread-safe.
+
+    Every answer comes to the host that sent the job, also one that nobody waits for any more: so the host knows what is
+    still unanswered, and since when.
+    """
+
+    def __init__(self, now: Callable[[], float], arrived: Callable[[], None] = lambda: None) -> None:
+        """`now` is the wall clock in seconds since the epoch; `arrived` is called with each job that comes in."""
+        self._now = now
+        self._tell = arrived
+        self._lock = threading.Lock()
+        self._unanswered: dict[str, float] = {}
+        self._service = Measured(0.0, keep=_REMEMBERED)
+        self._arrived = 0
+
+    @property
+    def arrived(self) -> int:
+        """Jobs since the start."""
+        return self._arrived
+
+    def submitted(self, job_id: str) -> None:
+        """A job is on its way."""
+        with self._lock:
+            self._unanswered[job_id] = self._now()
+            self._arrived += 1
+        self._tell()
+
+    def answered(self, job_id: str, result: Result | None) -> None:
+        """A job has been answered; the result, where the answer carried it."""
+        timing = result.get("timing") if result is not None else None
+        with self._lock:
+            self._unanswered.pop(job_id, None)
+            if timing is not None:
+                stages = (timing.get("decode_ms", 0.0), timing.get("detect_ms", 0.0), timing.get("encode_ms", 0.0))
+                self._service.add(sum(stages) / 1000)
+
+    def service_seconds(self) -> float | None:
+        """Mean time for which the last photos kept a slot busy; None before there was one."""
+        with self._lock:
+            return self._service.mean() if self._service.values else None
+
+    def oldest_at(self) -> float | None:
+        """When the longest unanswered job came in; None when all are answered."""
+        with self._lock:
+            return min(self._unanswered.values(), default=None)
+
+    def unanswered_since(self, moment: float) -> int:
+        """How many of the jobs that came in after a moment are unanswered."""
+        with self._lock:
+            return sum(since > moment for since in self._unanswered.values())
+
+    def queue_is_empty(self) -> None:
+        """The queue has been seen empty: whatever has been unanswered for a while was lost, and is no load."""
+        with self._lock:
+            limit = self._now() - _FORGOTTEN_SECONDS
+            self._unanswered = {job: since for job, since in self._unanswered.items() if since > limit}
