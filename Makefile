@@ -1,7 +1,7 @@
 # One line a target; the logic lives in scripts/, local/ and bench/.
 PY := .venv/bin/python
 SETUP := "$$(scripts/find-python)" scripts/setup.py
-export PORT MAX_WORKERS LOCALSTACK FACE_DATA FACE_URL PEOPLE STRANGERS
+export PORT MIN_WORKERS MAX_WORKERS BOOT_SECONDS WARM_BOOT_SECONDS LOCALSTACK FACE_DATA FACE_URL PEOPLE STRANGERS
 
 .PHONY: help setup run demo test test-all lint bench simulate lock clean
 .DEFAULT_GOAL := help
@@ -12,7 +12,7 @@ help: ## show this list
 setup: ## install everything that developing needs
 	@$(SETUP) dev
 
-run: ## start the whole service on this machine (PORT=8080 MAX_WORKERS=cores LOCALSTACK=host|docker)
+run: ## start the whole service on this machine (PORT=8080 MIN_WORKERS=1 MAX_WORKERS=cores BOOT_SECONDS=0 LOCALSTACK=host|docker)
 	@$(SETUP) run && exec $(PY) -m local
 
 demo: ## enrol sample people in the running service and recognise sample photos

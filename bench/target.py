@@ -36,9 +36,9 @@ class Target:
 
     def web_peak_mib(self) -> float | None:
         """The web service's largest resident size so far, where Linux tells it."""
-        if self.stack is None or self.stack.web is None:
+        if self.stack is None:
             return None
-        status = Path(f"/proc/{self.stack.web.pid}/status")
+        status = Path(f"/proc/{self.stack.webs[0].pid}/status")
         peak = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
         return int(peak.group(1)) / 1024 if peak else None
 
@@ -50,8 +50,13 @@ def target() -> Iterator[Target]:
         yield Target(url, None)
         return
     with tempfile.TemporaryDirectory(prefix="face-bench-") as state:
+        cores = os.cpu_count() or 1
         options = Options(
-            port=free_port(), state=Path(state), settings={"FACE_CACHE_DIR": str(ROOT / ".local" / "cache")}
+            min_workers=cores,
+            max_workers=cores,
+            port=free_port(),
+            state=Path(state),
+            settings={"FACE_CACHE_DIR": str(ROOT / ".local" / "cache")},
         )
         stack = Stack(options, tell=lambda line: print(f"  {line}", flush=True))
         try:

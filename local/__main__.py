@@ -18,6 +18,7 @@ Elastic Face Recognition is up. In another shell:
 
   make demo{port_note}
   curl -F image=@photo.jpg {url}/v1/identifications
+  curl {url}/v1/fleet
 
 Logs are in {logs}. Ctrl-C stops everything.
 """
@@ -59,9 +60,13 @@ def _serve(stack: Stack, options: Options) -> int:
 
 def _options() -> Options:
     """From the make variables."""
+    most = _whole("MAX_WORKERS", os.cpu_count() or 1, 1, 256)
     return Options(
         port=_whole("PORT", USUAL_PORT, 1, 65535),
-        workers=_whole("MAX_WORKERS", os.cpu_count() or 1, 1, 256),
+        min_workers=_whole("MIN_WORKERS", 1, 0, most),
+        max_workers=most,
+        boot_seconds=_whole("BOOT_SECONDS", 0, 0, 3600),
+        warm_boot_seconds=_whole("WARM_BOOT_SECONDS", 0, 0, 3600),
         state=Path(os.environ.get("STATE") or ROOT / ".local"),
         docker=os.environ.get("LOCALSTACK", "host") == "docker",
         settings={key: value for key, value in os.environ.items() if key.startswith("FACE_")},

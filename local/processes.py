@@ -30,7 +30,6 @@ class Part:
         """`orphan_signal` reaches the process when this one dies without stopping it."""
         self.name = name
         self.log = log
-        self.restarts = 0
         tie = [sys.executable, "-S", "-E", str(_TIED), str(os.getpid()), str(int(orphan_signal))]
         self._command = [*tie, *command]
         self._environment = dict(environment)
@@ -82,15 +81,25 @@ class Part:
         """The last lines of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) + f"\n(more in {self.log})"
 
+    def terminate(self) -> None:
+        """SIGTERM, if it has been started."""
+        if self._process is not None:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """SIGKILL, if it has been started."""
+        if self._process is not None:
+            self._process.kill()
+
     def stop(self, grace: float) -> None:
         """SIGTERM, and SIGKILL when it has not ended after `grace` seconds."""
         if self._process is None:
             return
-        self._process.terminate()
+        self.terminate()
         try:
             self._process.wait(grace)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self.kill()
             self._process.wait()
 
 

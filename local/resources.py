@@ -1,4 +1,4 @@
-"""The bucket and the queues, made through the API: what terraform/ makes, in a second instead of a minute."""
+"""Bucket, queues and launch template, made through the API: what terraform/ makes, in a second instead of a minute."""
 
 import json
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import boto3
 
 if TYPE_CHECKING:
+    from types_boto3_ec2 import EC2Client
     from types_boto3_s3 import S3Client
     from types_boto3_sqs import SQSClient
 
@@ -23,18 +24,21 @@ class Resources:
     endpoint: str
     bucket: str
     request_queue_url: str
-    response_queue_url: str
+    response_queue_urls: tuple[str, ...]
+    """One a web host."""
     dead_letter_queue_url: str
+    launch_template: str
 
-    def environment(self) -> dict[str, str]:
-        """The settings that both tiers and the web tier read."""
+    def environment(self, web: int = 0) -> dict[str, str]:
+        """The settings that both tiers and the web tier read; `web` numbers the web hosts from 0."""
         return {
             "FACE_REGION": REGION,
             "FACE_ENDPOINT_URL": self.endpoint,
             "FACE_BUCKET": self.bucket,
             "FACE_REQUEST_QUEUE_URL": self.request_queue_url,
-            "FACE_RESPONSE_QUEUE_URL": self.response_queue_url,
+            "FACE_RESPONSE_QUEUE_URL": self.response_queue_urls[web],
             "FACE_DEAD_LETTER_QUEUE_URL": self.dead_letter_queue_url,
+            "FACE_LAUNCH_TEMPLATE": self.launch_template,
         }
 
 
@@ -48,8 +52,13 @@ def sqs_client(endpoint: str) -> "SQSClient":
     return _session().client("sqs", endpoint_url=endpoint)
 
 
-def make_resources(endpoint: str, prefix: str = "face") -> Resources:
-    """Make bucket and queues; those that exist already stay as they are."""
+def ec2_client(endpoint: str) -> "EC2Client":
+    """A client of LocalStack's EC2."""
+    return _session().client("ec2", endpoint_url=endpoint)
+
+
+def make_resources(endpoint: str, prefix: str = "face", webs: int = 1) -> Resources:
+    """Make bucket, queues and launch template; those that exist already stay as they are."""
     s3, sqs = s3_client(endpoint), sqs_client(endpoint)
     bucket = f"{prefix}-photos"
     s3.create_bucket(Bucket=bucket)
@@ -60,9 +69,21 @@ def make_resources(endpoint: str, prefix: str = "face") -> Resources:
         endpoint=endpoint,
         bucket=bucket,
         request_queue_url=_make_queue(sqs, f"{prefix}-requests", {"RedrivePolicy": redrive}),
-        response_queue_url=_make_queue(sqs, f"{prefix}-responses-1", {}),
+        response_queue_urls=tuple(_make_queue(sqs, f"{prefix}-responses-{web + 1}", {}) for web in range(webs)),
         dead_letter_queue_url=dead_letters,
+        launch_template=_make_template(ec2_client(endpoint), f"{prefix}-worker"),
     )
+
+
+def _make_template(ec2: "EC2Client", name: str) -> str:
+    """A launch template; LocalStack's instances are records, so the image is one in name only."""
+    found = ec2.describe_launch_templates(Filters=[{"Name": "launch-template-name", "Values": [name]}])
+    if not found["LaunchTemplates"]:
+        ec2.create_launch_template(
+            LaunchTemplateName=name,
+            LaunchTemplateData={"ImageId": "ami-0123456789abcdef0", "InstanceType": "c7i.large"},
+        )
+    return name
 
 
 def _make_queue(sqs: "SQSClient", name: str, attributes: dict[str, str]) -> str:

@@ -19,7 +19,7 @@ class Ours:
 
     name = "elastic-face"
     every = 1.0
-    nudged = True
+    nudged = False
 
     def __init__(
         self, policy: Policy, *, boot_seconds: float, warm_boot_seconds: float, service_seconds: float

@@ -70,7 +70,7 @@ def test_every_photo_is_answered_once_all_the_same(stack: Stack, samples: Path, 
             assert answered.acquire(timeout=60)
         strike(stack)  # type: ignore[operator]
         while not all(line.done() for line in lines):
-            stack.watch()  # as `make run` does: a dead worker is started again
+            stack.watch()
             time.sleep(0.1)
     assert [line.result() for line in lines] == [f"{number:03d}:unknown" for number in range(PHOTOS)]
     assert _results(stack) - before == PHOTOS

@@ -23,6 +23,7 @@ from face_web.replies import ReplyRouter
 from face_web.services import Services
 from face_web.settings import WebSettings
 from face_web.submit import Submitter
+from face_web.traffic import Traffic
 from face_web.versions import GalleryVersions
 from tests.fakes.inference import Read, face, reading
 from tests.pictures import picture, png_claiming
@@ -66,7 +67,8 @@ class Service:
         self.house = House(read_as_told)
         self.ready = True
         responses = self.house.queues(REPLIES)
-        replies = ReplyRouter(responses)
+        traffic = Traffic(time.time)
+        replies = ReplyRouter(responses, traffic)
         versions = GalleryVersions(self.house.gallery)
         settings = WebSettings(
             bucket="b",
@@ -83,6 +85,7 @@ class Service:
             requests=self.house.requests,
             replies=replies,
             versions=versions,
+            traffic=traffic,
             response_queue_url=REPLIES,
             waiting_limit=settings.waiting_limit,
             uploads_limit=2,
@@ -90,7 +93,7 @@ class Service:
             now=time.time,
         )
         people = People(gallery=self.house.gallery, store=self.house.store, versions=versions)
-        services = Services(settings, submitter, people, versions, WebMetrics(), lambda: True, lambda: self.ready)
+        services = Services(settings, submitter, people, versions, WebMetrics(), None, lambda: True, lambda: self.ready)
         self.app = create_app(services)
         self.loop = Loop("replies", replies.receive)
 

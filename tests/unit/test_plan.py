@@ -158,6 +158,12 @@ def test_busy_workers_are_never_retired() -> None:
     assert (over.action, over.cause) == ("hold", "busy")
 
 
+def test_workers_that_boot_for_what_waits_are_not_retired() -> None:
+    decision = decided(seen(visible=1, arrived=1, workers=fleet(ready=1, booting=3)), memory=watched(1))
+    assert (decision.action, decision.cause, decision.desired) == ("hold", "busy", 4)
+    assert decided(seen(workers=fleet(booting=3)), memory=watched(0)).desired == 0
+
+
 def test_after_a_day_of_too_many_hours_only_the_minimum_is_started() -> None:
     policy = replace(POLICY, min_workers=1, hours_a_day=24)
     decision = decided(seen(visible=100, hours_today=24.0), policy)

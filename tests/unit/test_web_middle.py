@@ -13,6 +13,7 @@ from face_web.dead_letters import DeadLetters
 from face_web.photos import Photo
 from face_web.replies import ReplyRouter
 from face_web.submit import Order, Submitter
+from face_web.traffic import Traffic
 from face_web.versions import GalleryVersions
 from tests.fakes.cloud import MemoryGallery, MemoryObjectStore, MemoryQueue, MemoryQueues
 from tests.unit.test_contract import ULID, job
@@ -29,7 +30,8 @@ class Door:
         self.store = MemoryObjectStore()
         self.requests, self.responses = MemoryQueue(), MemoryQueue()
         self.gallery = MemoryGallery()
-        self.replies = ReplyRouter(self.responses)
+        self.traffic = Traffic(lambda: 123.5)
+        self.replies = ReplyRouter(self.responses, self.traffic)
         self.versions = GalleryVersions(self.gallery)
         numbers = count()
         self.submitter = Submitter(
@@ -37,6 +39,7 @@ class Door:
             requests=self.requests,
             replies=self.replies,
             versions=self.versions,
+            traffic=self.traffic,
             response_queue_url="memory://responses",
             waiting_limit=waiting_limit,
             uploads_limit=1,

@@ -10,6 +10,7 @@ from face_common.gallery import Gallery
 from face_common.settings import CloudSettings
 
 if TYPE_CHECKING:
+    from types_boto3_ec2 import EC2Client
     from types_boto3_s3 import S3Client
     from types_boto3_sqs import SQSClient
 
@@ -35,6 +36,11 @@ class Aws:
     def sqs(self) -> "SQSClient":
         """A client of SQS."""
         return self._session.client("sqs", endpoint_url=self._settings.endpoint_url, config=self._config)
+
+    def ec2(self) -> "EC2Client":
+        """A client of EC2 that tries once and does not wait long: the scaling loop tries again by itself."""
+        config = self._config.merge(Config(retries={"total_max_attempts": 1}, read_timeout=10))
+        return self._session.client("ec2", endpoint_url=self._settings.endpoint_url, config=config)
 
     def gallery(self) -> Gallery:
         """The gallery in the deployment's bucket. On AWS LanceDB finds the host's role by itself."""

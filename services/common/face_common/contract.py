@@ -44,6 +44,7 @@ class Code(StrEnum):
     NAME_INVALID = "name-invalid"
     NOT_FOUND = "not-found"
     NOT_PROCESSED = "not-processed"
+    OVERLOADED = "overloaded"
     PARAMETER_INVALID = "parameter-invalid"
     PERSON_INVALID = "person-invalid"
     REQUEST_INVALID = "request-invalid"

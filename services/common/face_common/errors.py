@@ -27,5 +27,14 @@ class QueueMissingError(TransientError):
         super().__init__(Code.STORAGE_UNAVAILABLE, detail)
 
 
+class OverloadedError(ServiceError):
+    """The service would not come to this photo for too long."""
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        """`retry_after` in seconds."""
+        super().__init__(Code.OVERLOADED, detail)
+        self.retry_after = retry_after
+
+
 class ObjectMissingError(Exception):
     """The object store holds nothing under this key."""

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import socket
 import sys
 import threading
 import time
@@ -26,9 +27,12 @@ from face_web.dead_letters import DeadLetters
 from face_web.metrics import WebMetrics
 from face_web.people import People
 from face_web.replies import ReplyRouter
+from face_web.scaler.assembly import build as build_scaler
+from face_web.scaler.loop import Scaler
 from face_web.services import Services
 from face_web.settings import WebSettings
 from face_web.submit import Submitter
+from face_web.traffic import Traffic
 from face_web.versions import GalleryVersions
 
 _log = logging.getLogger("face_web")
@@ -51,8 +55,9 @@ def main() -> int:
     warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)  # before there are threads, which inherit it
     door = build(settings)
-    for loop in door.loops:
-        loop.start()
+    for loop in (*door.loops, door.scaling):
+        if loop is not None:
+            loop.start()
     serving = threading.Thread(target=_server(door.services).run, daemon=True)
     serving.start()
     _log.info("ready", extra={"host": settings.host, "port": settings.port})
@@ -70,6 +75,7 @@ class Door:
     services: Services
     replies: ReplyRouter
     loops: Sequence[Loop]
+    scaling: Loop | None
     leaving: threading.Event
 
     def leave(self, seconds: float) -> None:
@@ -79,6 +85,9 @@ class Door:
         while self.replies.waiting() and time.monotonic() < deadline:
             time.sleep(0.05)
         time.sleep(_FLUSH_SECONDS)
+        if self.scaling is not None and self.services.scaler is not None:
+            self.scaling.stop(_FLUSH_SECONDS)
+            self.services.scaler.leave()
         _log.info("left", extra={"unanswered": self.replies.waiting()})
 
 
@@ -106,7 +115,10 @@ def build(settings: WebSettings) -> Door:
     queues = SqsQueues(aws.sqs())
     gallery = aws.gallery()
     versions = GalleryVersions(gallery)
-    replies = ReplyRouter(queues(settings.response_queue_url))
+    traffic = Traffic(time.time)
+    replies = ReplyRouter(queues(settings.response_queue_url), traffic)
+    metrics = WebMetrics()
+    scaler = _scaler(settings, aws, traffic, metrics)
     dead_letters = DeadLetters(dead_letters=queues(settings.dead_letter_queue_url), queues=queues, store=store)
     receiving = Loop("replies", replies.receive)
     leaving = threading.Event()
@@ -115,6 +127,7 @@ def build(settings: WebSettings) -> Door:
         requests=queues(settings.request_queue_url),
         replies=replies,
         versions=versions,
+        traffic=traffic,
         response_queue_url=settings.response_queue_url,
         waiting_limit=settings.waiting_limit,
         uploads_limit=settings.uploads_limit,
@@ -126,12 +139,30 @@ def build(settings: WebSettings) -> Door:
         submitter=submitter,
         people=People(gallery=gallery, store=store, versions=versions),
         versions=versions,
-        metrics=WebMetrics(),
+        metrics=metrics,
+        scaler=scaler,
         is_alive=lambda: receiving.silent_seconds() < _SILENCE_SECONDS,
         is_ready=lambda: not leaving.is_set() and _reachable(store),
     )
     polling = Loop("gallery-versions", versions.refresh, pause=settings.gallery_poll_seconds)
-    return Door(services, replies, (receiving, Loop("dead-letters", dead_letters.receive), polling), leaving)
+    loops = (receiving, Loop("dead-letters", dead_letters.receive), polling)
+    scaling = Loop("scaling", scaler.tick, pause=settings.tick_seconds) if scaler else None
+    return Door(services, replies, loops, scaling, leaving)
+
+
+def _scaler(settings: WebSettings, aws: Aws, traffic: Traffic, metrics: WebMetrics) -> Scaler | None:
+    """The scaling loop of this host, where there is a fleet to scale."""
+    if not settings.launch_template:
+        return None
+    return build_scaler(
+        settings,
+        aws=aws,
+        store=S3ObjectStore(aws.s3(), settings.bucket),
+        requests=SqsQueues(aws.sqs())(settings.request_queue_url),
+        traffic=traffic,
+        audience=metrics,
+        host=f"{socket.gethostname()}-{settings.port}-{ULID()}",
+    )
 
 
 def _reachable(store: S3ObjectStore) -> bool:

@@ -6,7 +6,7 @@ from pathlib import PurePath
 from flask import Blueprint, Response
 
 from face_common.contract import NO_FACE, UNKNOWN, Code, Operation, Result
-from face_web import incoming
+from face_web import elasticity, incoming
 from face_web.identifications import failure
 from face_web.photos import check_photo
 from face_web.problems import problem
@@ -34,6 +34,7 @@ def blueprint(services: Services) -> Blueprint:
     @routes.post("/")
     def identify() -> Response:
         order = Order(Operation.IDENTIFY, incoming.collection(), top=1)
+        elasticity.admit(services)
         deadline = time.monotonic() + services.settings.classic_wait_seconds
         with services.submitter.waiting_place(required=True):
             with services.submitter.uploading(patient=True):

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, jsonify
 
 from face_common.contract import Code, EnrolledPhoto, Operation, Verdict
 from face_common.errors import ServiceError, TransientError
-from face_web import incoming
+from face_web import elasticity, incoming
 from face_web.incoming import Upload
 from face_web.photos import Photo, check_photo
 from face_web.services import Services
@@ -67,6 +67,7 @@ class Enrolment:
         """
         submitter, settings = self._services.submitter, self._services.settings
         order = Order(Operation.ENROL, incoming.collection(), incoming.person(person))
+        elasticity.admit(self._services)
         deadline = time.monotonic() + settings.classic_wait_seconds
         with submitter.waiting_place(required=True):
             with submitter.uploading(patient=True):

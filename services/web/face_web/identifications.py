@@ -6,7 +6,7 @@ from flask import Blueprint, Response, jsonify, url_for
 
 from face_common.contract import Code, Operation, Result
 from face_common.errors import ServiceError
-from face_web import incoming
+from face_web import elasticity, incoming
 from face_web.photos import check_photo
 from face_web.problems import problem
 from face_web.services import Services
@@ -41,6 +41,7 @@ class Identifications:
             top=incoming.whole_number("top", 3, 0, _MOST_CANDIDATES),
             max_faces=incoming.whole_number("max_faces", 100, 1, _MOST_FACES),
         )
+        elasticity.admit(self._services)
         deadline = time.monotonic() + wait
         with submitter.waiting_place(required=False) as may_wait:
             with submitter.uploading(patient=may_wait):

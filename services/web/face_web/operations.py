@@ -22,6 +22,8 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.get("/metrics")
     def metrics() -> Response:
+        if services.scaler is not None:
+            services.metrics.fleet_leading.set(services.scaler.leading)
         text = prometheus_client.generate_latest(services.metrics.registry)
         return Response(text, content_type=prometheus_client.CONTENT_TYPE_LATEST)
 

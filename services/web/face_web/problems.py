@@ -7,7 +7,7 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from face_common.contract import Code
-from face_common.errors import ServiceError
+from face_common.errors import OverloadedError, ServiceError
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ STATUS: dict[Code, tuple[int, str]] = {
     Code.NAME_INVALID: (400, "Not a photo's file name"),
     Code.NOT_FOUND: (404, "Not found"),
     Code.NOT_PROCESSED: (503, "No worker could finish the photo"),
+    Code.OVERLOADED: (429, "Too many photos wait"),
     Code.PARAMETER_INVALID: (400, "A parameter is wrong"),
     Code.PERSON_INVALID: (400, "Not a person's name"),
     Code.REQUEST_INVALID: (400, "The request is malformed"),
@@ -62,7 +63,10 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(ServiceError)
     def service_error(error: ServiceError) -> Response:
-        return problem(error.code, error.detail)
+        response = problem(error.code, error.detail)
+        if isinstance(error, OverloadedError):
+            response.headers["Retry-After"] = str(error.retry_after)
+        return response
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:

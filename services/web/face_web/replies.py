@@ -6,6 +6,7 @@ from concurrent.futures import Future
 
 from face_common.contract import InvalidMessageError, Result, decode_reply
 from face_common.ports import Queue
+from face_web.traffic import Traffic
 
 _log = logging.getLogger(__name__)
 _BATCH = 10
@@ -18,8 +19,10 @@ class ReplyRouter:
     An answer that nobody waits for any more is dropped: its result is in S3 all the same.
     """
 
-    def __init__(self, responses: Queue) -> None:
+    def __init__(self, responses: Queue, traffic: Traffic) -> None:
+        """`traffic` is told of every answer."""
         self._responses = responses
+        self._traffic = traffic
         self._waiting: dict[str, Future[Result | None]] = {}
         self._lock = threading.Lock()
 
@@ -48,6 +51,7 @@ class ReplyRouter:
             except InvalidMessageError as error:
                 _log.error("not a reply", extra={"reason": str(error)})
                 continue
+            self._traffic.answered(job_id, result)
             with self._lock:
                 future = self._waiting.pop(job_id, None)
             if future is not None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from face_web.metrics import WebMetrics
 from face_web.people import People
+from face_web.scaler.loop import Scaler
 from face_web.settings import WebSettings
 from face_web.submit import Submitter
 from face_web.versions import GalleryVersions
@@ -19,6 +20,8 @@ class Services:
     people: People
     versions: GalleryVersions
     metrics: WebMetrics
+    scaler: Scaler | None
+    """This host's part in scaling; None where the fleet is fixed."""
     is_alive: Callable[[], bool]
     """Whether answers still come in from the response queue."""
     is_ready: Callable[[], bool]

@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from face_common.settings import CloudSettings
+from face_web.scaler.settings import ScalerSettings
 
 
-class WebSettings(CloudSettings):
+class WebSettings(ScalerSettings):
     """Everything that may differ between web hosts."""
 
     host: str = Field("127.0.0.1", description="address to listen on")
@@ -17,6 +17,9 @@ class WebSettings(CloudSettings):
     max_photos: int = Field(20, ge=1, description="photos in one enrolment")
     waiting_limit: int = Field(300, ge=1, description="requests that may wait for a worker at the same time")
     uploads_limit: int = Field(16, ge=1, description="photos held in memory on their way to S3 at the same time")
+    longest_queue_seconds: float = Field(
+        300.0, gt=0, description="a photo that would wait longer before a worker begins with it is refused with 429"
+    )
     wait_seconds: float = Field(30.0, ge=0, description="how long an identification waits unless it says so")
     longest_wait_seconds: float = Field(60.0, ge=0, description="how long an identification may ask to wait")
     classic_wait_seconds: float = Field(300.0, ge=1, description="how long the classic form and an enrolment wait")

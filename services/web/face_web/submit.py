@@ -14,6 +14,7 @@ from face_common.ports import ObjectStore, Queue
 from face_common.results import stored_result
 from face_web.photos import Photo
 from face_web.replies import ReplyRouter
+from face_web.traffic import Traffic
 from face_web.versions import GalleryVersions
 
 _PATIENCE_SECONDS = 30.0
@@ -64,6 +65,7 @@ class Submitter:
         requests: Queue,
         replies: ReplyRouter,
         versions: GalleryVersions,
+        traffic: Traffic,
         response_queue_url: str,
         waiting_limit: int,
         uploads_limit: int,
@@ -75,6 +77,7 @@ class Submitter:
         self._requests = requests
         self._replies = replies
         self._versions = versions
+        self._traffic = traffic
         self._response_queue_url = response_queue_url
         self._waiting = threading.BoundedSemaphore(waiting_limit)
         self._uploads = threading.BoundedSemaphore(uploads_limit)
@@ -118,9 +121,11 @@ class Submitter:
         reply = self._replies.expect(job.id)  # before sending: the answer may come at once
         try:
             self._store.put(job.key, photo.body, photo.content_type)
+            self._traffic.submitted(job.id)
             self._requests.send(job.encode())
         except BaseException:
             self._replies.forget(job.id)
+            self._traffic.answered(job.id, None)
             raise
         return Submission(job, reply, self)
 

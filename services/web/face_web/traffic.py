@@ -17,10 +17,9 @@ class Traffic:
     still unanswered, and since when.
     """
 
-    def __init__(self, now: Callable[[], float], arrived: Callable[[], None] = lambda: None) -> None:
-        """`now` is the wall clock in seconds since the epoch; `arrived` is called with each job that comes in."""
+    def __init__(self, now: Callable[[], float]) -> None:
+        """`now` is the wall clock in seconds since the epoch."""
         self._now = now
-        self._tell = arrived
         self._lock = threading.Lock()
         self._unanswered: dict[str, float] = {}
         self._service = Measured(0.0, keep=_REMEMBERED)
@@ -32,14 +31,13 @@ class Traffic:
         return self._arrived
 
     def submitted(self, job_id: str) -> None:
-        """A job is on its way."""
+        """A job is about to be sent: count it before its answer can come."""
         with self._lock:
             self._unanswered[job_id] = self._now()
             self._arrived += 1
-        self._tell()
 
     def answered(self, job_id: str, result: Result | None) -> None:
-        """A job has been answered; the result, where the answer carried it."""
+        """A job has been answered, or could not be sent; the result, where the answer carried it."""
         timing = result.get("timing") if result is not None else None
         with self._lock:
             self._unanswered.pop(job_id, None)

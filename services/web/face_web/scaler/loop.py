@@ -37,8 +37,8 @@ class Fleet(Protocol):
 class Audience(Protocol):
     """Who is told of every decision: the metrics."""
 
-    def decided(self, decision: Decision) -> None:
-        """A tick of the leader is over."""
+    def decided(self, status: Mapping[str, Any]) -> None:
+        """A tick of the leader is over; its outcome as the body of GET /v1/fleet."""
 
 
 class Scaler:
@@ -108,6 +108,16 @@ class Scaler:
             _log.warning("decisions were not saved", extra={"reason": str(error)})
         self._lease.release()
 
+    @property
+    def leading(self) -> bool:
+        """Whether this host leads."""
+        return self._lease.leading
+
+    @property
+    def leader(self) -> str | None:
+        """Who leads, as far as this host knows."""
+        return self._lease.leader
+
     def status(self) -> Mapping[str, Any]:
         """The state of the fleet as the leader published it last; empty before anybody led."""
         published: Mapping[str, Any] = self._lease.published.get("status", {})
@@ -145,7 +155,7 @@ class Scaler:
         decision = self._decision(observation, done, now)
         self._status = self._describe(observation, decision, now)
         self._log.add(decision)
-        self._audience.decided(decision)
+        self._audience.decided(self._status)
         _log.log(logging.INFO if done.action != "hold" else logging.DEBUG, done.reason, extra={"decision": decision})
 
     def _act(self, wished: Plan, now: float) -> Plan:

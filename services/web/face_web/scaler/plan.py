@@ -230,7 +230,7 @@ def predicted_wait(observation: Observation, policy: Policy, desired: int, now: 
 def _need(observation: Observation, backlog: Backlog, fleet: Fleet, policy: Policy, now: float) -> Need:
     """N_load = ceil(load / utilisation) and N_drain = ceil(load + B' S / (c max(T - b, T/4))).
 
-    load = lambda S / c; B' is what is left of the backlog, with what arrives meanwhile, when a worker that is started
+    load = lambda S / c; N_drain is no more than there are photos to share out. B' is what is left of the backlog, with what arrives meanwhile, when a worker that is started
     now becomes ready. Nothing on the queue and nothing arrived: nothing is needed.
     """
     demand = backlog.visible + backlog.in_flight
@@ -246,7 +246,7 @@ def _need(observation: Observation, backlog: Backlog, fleet: Fleet, policy: Poli
     return Need(
         load=max(math.ceil(load / policy.utilisation), 1),
         keep=max(math.ceil(load / (policy.utilisation * _HYSTERESIS)), 1),
-        drain=max(math.ceil(load + left * work / seconds), 1),
+        drain=max(min(math.ceil(load + left * work / seconds), round(left / observation.slots)), 1),
         busy=busy,
     )
 
@@ -352,8 +352,7 @@ def _shrink(here: _Situation) -> Plan:
     fleet, policy = here.fleet, here.policy
     most = here.memory.most(here.now, policy.quiet_seconds)
     target = min(max(fleet.size if most is None else most, policy.min_workers), policy.max_workers)
-    idle = sorted((one for one in fleet.running if not one.busy), key=lambda one: (one.state == "ready", -one.since))
-    retired = tuple(worker.id for worker in idle[: max(fleet.size - target, 0)])
+    retired = tuple(worker.id for worker in _dispensable(here)[: max(fleet.size - target, 0)])
     extra = tuple(worker.id for worker in fleet.stopped[policy.warm_workers :])
     if retired:
         places = max(policy.warm_workers - len(fleet.stopped), 0)
@@ -372,10 +371,25 @@ def _shrink(here: _Situation) -> Plan:
         why = f"Terminating {len(extra)} stopped: no more than {policy.warm_workers} are kept."
         return Plan("retire", "pool", why, fleet.size, here.memory, here.need, terminate=extra)
     if fleet.size > target:
-        return here.hold("busy", f"all are at work; {here.demand()}")
+        return here.hold("busy", f"all are at work or boot for what waits; {here.demand()}")
     if here.need.workers < fleet.size and fleet.size > policy.min_workers:
-        return here.hold("quiet", f"{here.need.workers} needed now, more within the last {policy.quiet_seconds:g} s")
+        return here.hold(
+            "quiet",
+            f"{here.need.workers} would do from now on, more were needed within the last {policy.quiet_seconds:g} s",
+        )
     return here.hold("steady", f"as many as are needed; {here.demand()}")
+
+
+def _dispensable(here: _Situation) -> list[Worker]:
+    """Workers that may be retired, the least useful first: those that boot, then idle ones.
+
+    None at all while some boot for photos that wait: what they were started for is not done yet.
+    """
+    running = here.fleet.running
+    if here.backlog.visible + here.backlog.in_flight and any(worker.state == "booting" for worker in running):
+        return []
+    idle = (worker for worker in running if not worker.busy)
+    return sorted(idle, key=lambda worker: (worker.state == "ready", -worker.since))
 
 
 def _boot_seconds(worker: Worker, observation: Observation) -> float:

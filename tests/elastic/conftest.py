@@ -1,0 +1,87 @@
+"""What the elastic tests watch: the fleet, sampled from EC2 while it happens."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from local.resources import ec2_client, s3_client
+from local.stack import Stack
+
+
+def fleet(url: str) -> dict[str, Any]:
+    """GET /v1/fleet."""
+    body: dict[str, Any] = httpx.get(f"{url}/v1/fleet", trust_env=False, timeout=10).json()
+    return body
+
+
+def decisions(url: str, limit: int = 2000) -> list[dict[str, Any]]:
+    """GET /v1/fleet/decisions."""
+    answer = httpx.get(f"{url}/v1/fleet/decisions", params={"limit": limit}, trust_env=False, timeout=30)
+    found: list[dict[str, Any]] = answer.json()["decisions"]
+    return found
+
+
+def results(stack: Stack) -> int:
+    """How many results the bucket holds."""
+    assert stack.resources is not None
+    s3 = s3_client(stack.resources.endpoint)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=stack.resources.bucket, Prefix="results/")
+    return sum(page["KeyCount"] for page in pages)
+
+
+def queue_counts(stack: Stack) -> int:
+    """Messages on the request queue, visible or in flight."""
+    return stack._queued()  # noqa: SLF001 - the stack knows how
+
+
+@dataclass
+class Record:
+    """Samples of (seconds, instances that run, instances ever)."""
+
+    began: float = field(default_factory=time.monotonic)
+    samples: list[tuple[float, int, int]] = field(default_factory=list)
+
+    @property
+    def most(self) -> int:
+        return max((running for _, running, _ in self.samples), default=0)
+
+    @property
+    def ever(self) -> int:
+        return self.samples[-1][2] if self.samples else 0
+
+    def zero_since(self) -> float:
+        """The moment (time.monotonic) since when nothing has been running."""
+        last = max((at for at, running, _ in self.samples if running), default=self.began)
+        return next((at for at, running, _ in self.samples if at > last), last)
+
+
+@contextmanager
+def recorded(stack: Stack) -> Iterator[Record]:
+    """Sample EC2 twice a second."""
+    assert stack.resources is not None
+    ec2, record, over = ec2_client(stack.resources.endpoint), Record(), threading.Event()
+
+    def sample() -> None:
+        while not over.wait(0.5):
+            pages = ec2.get_paginator("describe_instances").paginate()
+            states = [
+                entry["State"]["Name"]
+                for page in pages
+                for reservation in page["Reservations"]
+                for entry in reservation["Instances"]
+            ]
+            running = sum(state in ("pending", "running") for state in states)
+            record.samples.append((time.monotonic(), running, len(states)))
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        yield record
+    finally:
+        over.set()
+        thread.join()
