@@ -36,7 +36,7 @@ def results(stack: Stack) -> int:
 
 def queue_counts(stack: Stack) -> int:
     """Messages on the request queue, visible or in flight."""
-    return stack._queued()  # noqa: SLF001 - the stack knows how
+    return stack._queued()
 
 
 @dataclass

@@ -37,10 +37,13 @@ class Aws:
         """A client of SQS."""
         return self._session.client("sqs", endpoint_url=self._settings.endpoint_url, config=self._config)
 
-    def ec2(self) -> "EC2Client":
-        """A client of EC2 that tries once and does not wait long: the scaling loop tries again by itself."""
+    def ec2(self, endpoint_url: str | None) -> "EC2Client":
+        """A client of EC2 that tries once and does not wait long: the scaling loop tries again by itself.
+
+        `endpoint_url` where EC2 has another endpoint than the other services.
+        """
         config = self._config.merge(Config(retries={"total_max_attempts": 1}, read_timeout=10))
-        return self._session.client("ec2", endpoint_url=self._settings.endpoint_url, config=config)
+        return self._session.client("ec2", endpoint_url=endpoint_url or self._settings.endpoint_url, config=config)
 
     def gallery(self) -> Gallery:
         """The gallery in the deployment's bucket. On AWS LanceDB finds the host's role by itself."""

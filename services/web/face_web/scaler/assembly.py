@@ -25,7 +25,9 @@ def build(
     host: str,
 ) -> Scaler:
     """The loop of one web host; `host` names this run of it."""
-    fleet = Ec2Fleet(aws.ec2(), deployment=settings.deployment, template=settings.launch_template)
+    fleet = Ec2Fleet(
+        aws.ec2(settings.ec2_endpoint_url), deployment=settings.deployment, template=settings.launch_template
+    )
     observer = Observer(
         requests=requests,
         instances=fleet,

@@ -1,7 +1,7 @@
 """Stops calling what keeps failing. Pure: every moment is an argument, in seconds."""
 
 _FIRST_PAUSE = 5.0
-_LONGEST_PAUSE = 120.0
+_LONGEST_PAUSE = 30.0
 
 
 class Breaker:

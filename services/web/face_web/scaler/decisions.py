@@ -49,8 +49,13 @@ class DecisionLog:
             self._unsaved.append(decision)
 
     def save(self) -> None:
-        """Write what is new to the bucket, every few seconds. TransientError as the store's: then later."""
-        if self._clock() - self._saved_at >= _UNSAVED_SECONDS:
+        """Write what is new to the bucket: what changed the fleet at once, the rest every few seconds.
+
+        TransientError as the store's: then later.
+        """
+        with self._lock:
+            changed = any(line["action"] != "hold" for line in self._unsaved)
+        if changed or self._clock() - self._saved_at >= _UNSAVED_SECONDS:
             self.flush()
 
     def flush(self) -> None:

@@ -230,8 +230,9 @@ def predicted_wait(observation: Observation, policy: Policy, desired: int, now: 
 def _need(observation: Observation, backlog: Backlog, fleet: Fleet, policy: Policy, now: float) -> Need:
     """N_load = ceil(load / utilisation) and N_drain = ceil(load + B' S / (c max(T - b, T/4))).
 
-    load = lambda S / c; N_drain is no more than there are photos to share out. B' is what is left of the backlog, with what arrives meanwhile, when a worker that is started
-    now becomes ready. Nothing on the queue and nothing arrived: nothing is needed.
+    load = lambda S / c; N_drain is no more than there are photos to share out. B' is what is left of the backlog, with
+    what arrives meanwhile, when a worker that is started now becomes ready. Nothing on the queue and nothing arrived:
+    nothing is needed.
     """
     demand = backlog.visible + backlog.in_flight
     busy = sum(worker.busy for worker in fleet.running)

@@ -16,6 +16,7 @@ class ScalerSettings(CloudSettings):
         "face", min_length=1, description="value of the tag face:deployment of the fleet's instances"
     )
     launch_template: str = Field("", description="EC2 launch template of workers; empty: no scaling")
+    ec2_endpoint_url: str | None = Field(None, description="another endpoint for EC2 alone")
     min_workers: int = Field(_USUAL.min_workers, ge=0, description="workers that always run")
     max_workers: int = Field(_USUAL.max_workers, ge=1, description="workers that may run at the same time")
     warm_workers: int = Field(_USUAL.warm_workers, ge=0, description="stopped workers to keep: they start faster")
