@@ -15,6 +15,7 @@ from face_app.settings import WorkerSettings
 from face_app.worker import Pace, Worker
 from face_common.aws import Aws
 from face_common.loops import Loop
+from face_common.ports import ObjectStore
 from face_common.s3 import S3ObjectStore
 from face_common.sqs import SqsQueues
 
@@ -64,13 +65,14 @@ def build(
     )
     if settings.metrics_port:
         prometheus_client.start_http_server(settings.metrics_port, settings.metrics_host, metrics.registry)
-    reporter = Reporter(
-        store=store,
-        worker=worker,
-        instance=settings.instance_id,
-        name=settings.worker_name,
-        slots=settings.slots,
-        now=now,
-    )
     refresh = Loop("gallery-refresh", cache.refresh, pause=settings.gallery_poll_seconds)
-    return Parts(worker, refresh, reporter if settings.instance_id else None)
+    return Parts(worker, refresh, _reporter(settings, store, worker, now))
+
+
+def _reporter(
+    settings: WorkerSettings, store: ObjectStore, worker: Worker, now: Callable[[], float]
+) -> Reporter | None:
+    if not settings.instance_id:
+        return None
+    identity = {"instance": settings.instance_id, "name": settings.worker_name}
+    return Reporter(store=store, worker=worker, slots=settings.slots, now=now, **identity)

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from face_common.errors import ObjectMissingError, TransientError
@@ -56,11 +57,8 @@ class Lease:
 
     def peek(self) -> None:
         """See who leads, and leave it at that. TransientError as the store's."""
-        try:
-            seen = json.loads(self._store.get(KEY))
-        except ObjectMissingError:
-            return
-        self.fence, self.leader, self.published = seen["fence"], seen["holder"], seen["published"]
+        with suppress(ObjectMissingError):
+            self._read(self._store.get(KEY))
 
     def renew(self, publish: Mapping[str, Any]) -> None:
         """Go on leading, and publish; whoever finds that another leads stops. TransientError as the store's."""
@@ -84,8 +82,7 @@ class Lease:
             if self._store.put_new(KEY, self._body(self._holder, {}), "application/json"):
                 self._lead(self._store.get_tagged(KEY)[1], began)
             return
-        seen = json.loads(body)
-        self.fence, self.leader, self.published = seen["fence"], seen["holder"], seen["published"]
+        self._read(body)
         if tag != self._tag:
             self._tag, self._seen_at = tag, began
         if self.leader == self._holder:  # a write of ours whose answer was lost
@@ -102,6 +99,14 @@ class Lease:
             self._store.put_over(KEY, self._body(None, self.published), "application/json", self._tag)
         except TransientError as error:
             _log.warning("the lease was not released and will run out", extra={"reason": str(error)})
+
+    def _read(self, body: bytes) -> None:
+        try:
+            seen = json.loads(body)
+            self.fence, self.leader, self.published = seen["fence"], seen["holder"], seen["published"]
+        except (ValueError, KeyError, TypeError):  # nobody's: its time runs out like that of a dead leader
+            _log.error("the lease object is damaged and will be replaced")
+            self.leader, self.published = "", {}
 
     def _take_over(self, tag: str, began: float) -> None:
         self.fence += 1

@@ -77,20 +77,23 @@ class Scaler:
         self._status: dict[str, Any] = {}
 
     def tick(self) -> None:
-        """Lead if nobody else does, and then decide and act once."""
-        self._keep_lease()
-        if not self._lease.leading:
-            self._reporter.step()
-            return
+        """Lead if nobody else does, and then decide and act once. What the bucket refuses is tried again next time."""
+        try:
+            self._keep_lease()
+            if self._lease.leading:
+                self._lead()
+                self._log.save()
+            else:
+                self._reporter.step()
+        except TransientError as error:
+            _log.warning("the bucket cannot be reached", extra={"reason": str(error)})
+
+    def _lead(self) -> None:
         if self._fence != self._lease.fence:  # a new term
             self._fence, self._launches = self._lease.fence, 0
             self._memory = Memory(self._now())
             self._observer.inherit(self._lease.published.get("learned", {}))
         self._decide()
-        try:
-            self._log.save()
-        except TransientError as error:
-            _log.warning("decisions wait to be saved", extra={"reason": str(error)})
 
     def look(self) -> tuple[Observation, Plan]:
         """What would be decided now; changes nothing."""
@@ -136,15 +139,10 @@ class Scaler:
         return wait
 
     def _keep_lease(self) -> None:
-        if not self._lease.due:
-            return
-        try:
-            if self._lease.held:
-                self._lease.renew({"learned": self._observer.learned.publish(), "status": self._status})
-            else:
-                self._lease.look()
-        except TransientError as error:
-            _log.warning("the lease cannot be reached", extra={"reason": str(error)})
+        if self._lease.due and self._lease.held:
+            self._lease.renew({"learned": self._observer.learned.publish(), "status": self._status})
+        elif self._lease.due:
+            self._lease.look()
 
     def _decide(self) -> None:
         now = self._now()

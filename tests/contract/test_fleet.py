@@ -1,0 +1,151 @@
+"""The fleet in EC2 and the fake, held to the same words."""
+
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from face_web.scaler.fleet import DEPLOYMENT_TAG, LAUNCH_TAG, Ec2Fleet, FleetError, Instance
+from tests.contract.conftest import client
+from tests.fakes.fleet import MemoryFleet
+
+_numbers = count()
+Fleet = Ec2Fleet | MemoryFleet
+
+
+def template(ec2: Any) -> str:
+    name = f"contract-{next(_numbers)}"
+    ec2.create_launch_template(
+        LaunchTemplateName=name, LaunchTemplateData={"ImageId": "ami-0", "InstanceType": "t3.small"}
+    )
+    return name
+
+
+@pytest.fixture
+def ec2(localstack: str) -> Any:
+    return client(localstack, "ec2")
+
+
+@pytest.fixture
+def make_fleet(ec2: Any) -> Callable[[str], Ec2Fleet]:
+    return lambda deployment: Ec2Fleet(ec2, deployment=deployment, template=template(ec2))
+
+
+@pytest.fixture(params=["memory", "ec2"])
+def fleet(request: pytest.FixtureRequest) -> Fleet:
+    """An empty fleet."""
+    if request.param == "memory":
+        return MemoryFleet(time.time())
+    made: Ec2Fleet = request.getfixturevalue("make_fleet")(f"deployment-{next(_numbers)}")
+    return made
+
+
+def states(fleet: Fleet) -> dict[str, str]:
+    return {instance.id: instance.state for instance in fleet.instances()}
+
+
+def test_what_is_launched_runs(fleet: Fleet) -> None:
+    began = time.time()
+    assert fleet.instances() == []
+    ids = fleet.launch(3, "token-1")
+    assert len(set(ids)) == 3
+    assert states(fleet) == dict.fromkeys(ids, "running")
+    assert all(abs(instance.since - began) < 5 and not instance.warm for instance in fleet.instances())
+
+
+def test_a_stopped_instance_starts_again_as_a_warm_one(fleet: Fleet) -> None:
+    (one,) = fleet.launch(1, "token-1")
+    fleet.stop([one])
+    assert states(fleet)[one] in ("stopping", "stopped")
+    began = time.time()
+    fleet.start([one])
+    (instance,) = fleet.instances()
+    assert (instance.id, instance.state, instance.warm) == (one, "running", True)
+    assert instance.since >= began - 5
+
+
+def test_a_terminated_instance_is_gone(fleet: Fleet) -> None:
+    first, second = fleet.launch(2, "token-1")
+    fleet.terminate([first])
+    assert {one: state for one, state in states(fleet).items() if state != "stopping"} == {second: "running"}
+
+
+def test_instances_of_others_are_neither_seen_nor_counted(make_fleet: Callable[[str], Ec2Fleet], ec2: Any) -> None:
+    mine, other = make_fleet("mine"), make_fleet("other")
+    ids = mine.launch(2, "token-1")
+    other.launch(1, "token-1")
+    ec2.run_instances(ImageId="ami-0", MinCount=1, MaxCount=1)
+    assert sorted(states(mine)) == sorted(ids)
+    tags = ec2.describe_instances(InstanceIds=ids)["Reservations"][0]["Instances"][0]["Tags"]
+    assert {DEPLOYMENT_TAG: "mine", LAUNCH_TAG: "token-1"}.items() <= {tag["Key"]: tag["Value"] for tag in tags}.items()
+
+
+def test_a_refused_call_is_a_fleet_error(ec2: Any) -> None:
+    fleet = Ec2Fleet(ec2, deployment="none", template="no-such-template")
+    with pytest.raises(FleetError, match="LaunchTemplate"):
+        fleet.launch(1, "token")
+    with pytest.raises(FleetError):
+        fleet.stop(["i-00000000000000000"])
+
+
+class SlowEc2:
+    """Answers as EC2 does when it does not know yet what it was told a moment ago."""
+
+    def __init__(self, states: dict[str, str]) -> None:
+        self.states = states
+        self.short = False
+        self.launches: list[tuple[int, int]] = []
+
+    def get_paginator(self, _: str) -> "SlowEc2":
+        return self
+
+    def paginate(self, **_: Any) -> list[Any]:
+        when = type("When", (), {"timestamp": lambda _: 1.0})()
+        instances = [
+            {"InstanceId": one, "State": {"Name": state}, "LaunchTime": when} for one, state in self.states.items()
+        ]
+        return [{"Reservations": [{"Instances": instances}]}]
+
+    def run_instances(self, **call: Any) -> Any:
+        self.launches.append((call["MinCount"], call["MaxCount"]))
+        if self.short and call["MinCount"] > 1:
+            raise ClientError({"Error": {"Code": "InsufficientInstanceCapacity", "Message": "few"}}, "RunInstances")
+        return {"Instances": [{"InstanceId": f"new-{number}"} for number in range(call["MinCount"])]}
+
+    def __getattr__(self, _: str) -> Any:
+        return lambda **_: {}
+
+
+def test_what_was_changed_a_moment_ago_is_believed_before_ec2_knows_it() -> None:
+    clock = [100.0]
+    ec2 = SlowEc2({"a": "running", "b": "stopped", "c": "running"})
+    fleet = Ec2Fleet(ec2, deployment="d", template="t", now=lambda: clock[0])  # type: ignore[arg-type]
+    fleet.stop(["a"])
+    fleet.start(["b"])
+    fleet.terminate(["c"])
+    fleet.launch(1, "token")
+    assert states(fleet) == {"a": "stopping", "b": "running", "c": "stopping", "new-0": "running"}
+    ec2.states = {"a": "stopped", "b": "running", "new-0": "running"}
+    assert states(fleet) == {"a": "stopped", "b": "running", "new-0": "running"}
+    ec2.states = {"a": "stopped", "b": "running"}  # it was terminated by somebody else
+    assert states(fleet) == {"a": "stopped", "b": "running"}
+
+
+def test_what_ec2_never_comes_to_know_is_forgotten() -> None:
+    clock = [100.0]
+    fleet = Ec2Fleet(SlowEc2({}), deployment="d", template="t", now=lambda: clock[0])  # type: ignore[arg-type]
+    fleet.launch(1, "token")
+    assert fleet.instances() == [Instance("new-0", "running", 100.0)]
+    clock[0] += 31
+    assert fleet.instances() == []
+
+
+def test_when_ec2_is_short_of_instances_those_that_there_are_come() -> None:
+    ec2 = SlowEc2({})
+    ec2.short = True
+    fleet = Ec2Fleet(ec2, deployment="d", template="t", now=lambda: 0.0)  # type: ignore[arg-type]
+    assert fleet.launch(5, "token") == ["new-0"]
+    assert ec2.launches == [(5, 5), (1, 5)]
