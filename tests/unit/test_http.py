@@ -5,6 +5,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from face_app.recognition import Reading
 from face_common.contract import Code
 from face_common.errors import PermanentError, TransientError
 from face_common.loops import Loop
+from face_common.ports import Counts
 from face_web.application import create_app
 from face_web.metrics import WebMetrics
 from face_web.people import People
@@ -28,6 +30,7 @@ from face_web.versions import GalleryVersions
 from tests.fakes.inference import Read, face, reading
 from tests.pictures import picture, png_claiming
 from tests.unit.test_contract import ULID
+from tests.unit.test_scaler import House as ScalingHouse
 from tests.unit.test_worker import REPLIES, House
 
 ADA, BOB = picture("PNG", (10, 10)), picture("PNG", (20, 10))
@@ -93,7 +96,18 @@ class Service:
             now=time.time,
         )
         people = People(gallery=self.house.gallery, store=self.house.store, versions=versions)
-        services = Services(settings, submitter, people, versions, WebMetrics(), None, lambda: True, lambda: self.ready)
+        self.scaling = ScalingHouse()
+        services = Services(
+            settings=settings,
+            submitter=submitter,
+            people=people,
+            versions=versions,
+            metrics=WebMetrics(),
+            scaler=self.scaling.scaler,
+            is_alive=lambda: True,
+            is_ready=lambda: self.ready,
+        )
+        self.services = services
         self.app = create_app(services)
         self.loop = Loop("replies", replies.receive)
 
@@ -429,3 +443,44 @@ def test_removing_a_person_whose_photos_cannot_be_removed_can_be_tried_again(
         assert_problem(client.delete("/v1/people/Ada"), Code.STORAGE_UNAVAILABLE)
     assert client.delete("/v1/people/Ada").status_code == 200
     assert service.house.store.objects == {}, "neither photo nor result of the enrolment is left"
+
+
+def test_the_fleet_and_its_decisions_are_told(service: Service, client: FlaskClient) -> None:
+    assert_problem(client.get("/v1/fleet"), Code.NOT_FOUND)  # nobody has led yet
+    service.scaling.queue.counted = Counts(30, 2)
+    service.scaling.tick(3)
+    body = client.get("/v1/fleet").get_json()
+    assert body["backlog"] == {"visible": 30, "in_flight": 2, "oldest_s": None}
+    assert body["workers"] == {"booting": 5, "running": 0, "draining": 0, "stopped": 0}
+    assert (body["desired"], body["leader"], body["decision"]["action"]) == (5, "web-1", "hold")
+    found = client.get("/v1/fleet/decisions?limit=2").get_json()["decisions"]
+    assert [line["action"] for line in found] == ["hold", "hold"]
+    assert found[0]["now"] > found[1]["now"]
+    everything = client.get("/v1/fleet/decisions").get_json()["decisions"]
+    assert (everything[-1]["action"], everything[-1]["count"]) == ("start", 5)
+    assert_problem(client.get("/v1/fleet/decisions?limit=0"), Code.PARAMETER_INVALID)
+
+
+@pytest.mark.parametrize(
+    ("path", "field"), [("/", "inputFile"), ("/v1/identifications", "image"), ("/v1/people/Ada/photos", "image")]
+)
+def test_a_photo_that_would_wait_too_long_is_refused(
+    service: Service, client: FlaskClient, path: str, field: str
+) -> None:
+    service.scaling.now = time.time()
+    service.scaling.queue.counted = Counts(5000, 0)
+    service.scaling.tick()
+    answer = send(client, path, ADA, field=field)
+    body = assert_problem(answer, Code.OVERLOADED)
+    assert "would wait about" in body["detail"]
+    assert int(answer.headers["Retry-After"]) == pytest.approx(40 + 5000 / 5 - 300, abs=5)
+    assert "face_web_refused_total 1.0" in client.get("/metrics").text
+    service.scaling.queue.counted = Counts(10, 0)
+    service.scaling.tick()
+    assert send(client, path, ADA, field=field).status_code < 300
+
+
+def test_without_a_fleet_there_is_none_to_tell_of(service: Service) -> None:
+    fixed = create_app(replace(service.services, scaler=None)).test_client()
+    assert "FACE_LAUNCH_TEMPLATE" in assert_problem(fixed.get("/v1/fleet"), Code.NOT_FOUND)["detail"]
+    assert fixed.get("/metrics").status_code == 200

@@ -70,7 +70,7 @@ class House:
             traffic=self.traffic,
             breaker=Breaker(),
             audience=self.metrics,
-            deployment="face",
+            run="run",
             now=lambda: self.now,
         )
 
@@ -254,7 +254,7 @@ def test_a_launch_that_is_tried_again_has_the_same_token(house: House) -> None:
     house.tick()
     house.fleet.unlaunchable = None
     house.tick()
-    assert list(house.fleet.tokens) == ["face-1-0-1"]
+    assert list(house.fleet.tokens) == ["run-1-0-1"]
 
 
 def test_a_host_that_does_not_lead_reports_its_load_and_the_leader_counts_it(house: House) -> None:

@@ -2,7 +2,6 @@
 
 import logging
 import signal
-import socket
 import sys
 import threading
 import time
@@ -38,6 +37,7 @@ from face_web.versions import GalleryVersions
 _log = logging.getLogger("face_web")
 _SPARE_THREADS = 32  # for requests that do not wait for a worker, so that health checks are answered under any load
 _FLUSH_SECONDS = 0.5  # for the last answers to leave the server's buffers
+_TICK_SECONDS = 10.0  # for the scaling loop to finish what it is at
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 _SILENCE_SECONDS = 60.0  # a long poll takes 20
 _CONNECTIONS = 64
@@ -86,7 +86,7 @@ class Door:
             time.sleep(0.05)
         time.sleep(_FLUSH_SECONDS)
         if self.scaling is not None and self.services.scaler is not None:
-            self.scaling.stop(_FLUSH_SECONDS)
+            self.scaling.stop(_TICK_SECONDS)
             self.services.scaler.leave()
         _log.info("left", extra={"unanswered": self.replies.waiting()})
 
@@ -161,7 +161,6 @@ def _scaler(settings: WebSettings, aws: Aws, traffic: Traffic, metrics: WebMetri
         requests=SqsQueues(aws.sqs())(settings.request_queue_url),
         traffic=traffic,
         audience=metrics,
-        host=f"{socket.gethostname()}-{settings.port}-{ULID()}",
     )
 
 

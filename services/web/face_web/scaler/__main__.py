@@ -7,9 +7,7 @@
 
 import argparse
 import json
-import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -18,7 +16,6 @@ from dataclasses import asdict
 from typing import Any
 
 from pydantic import ValidationError
-from ulid import ULID
 
 from face_common import logs
 from face_common.aws import Aws
@@ -59,7 +56,6 @@ def main() -> int:
         requests=SqsQueues(aws.sqs())(settings.request_queue_url),
         traffic=Traffic(time.time),
         audience=_Nobody(),
-        host=f"{socket.gethostname()}-{os.getpid()}-{ULID()}",
     )
     if arguments.dry_run:
         return _look(scaler)

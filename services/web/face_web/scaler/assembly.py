@@ -1,6 +1,9 @@
 """Puts the scaling loop together from its settings."""
 
+import socket
 import time
+
+from ulid import ULID
 
 from face_common.aws import Aws
 from face_common.ports import ObjectStore, Queue
@@ -22,9 +25,10 @@ def build(
     requests: Queue,
     traffic: Traffic,
     audience: Audience,
-    host: str,
 ) -> Scaler:
-    """The loop of one web host; `host` names this run of it."""
+    """The loop of one web host, or of a terminal."""
+    run = str(ULID())
+    host = f"{socket.gethostname()}-{run}"
     fleet = Ec2Fleet(
         aws.ec2(settings.ec2_endpoint_url), deployment=settings.deployment, template=settings.launch_template
     )
@@ -46,6 +50,6 @@ def build(
         traffic=traffic,
         breaker=Breaker(),
         audience=audience,
-        deployment=settings.deployment,
+        run=run,
         now=time.time,
     )

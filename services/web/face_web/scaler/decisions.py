@@ -2,13 +2,15 @@
 
 import json
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from face_common.errors import ObjectMissingError
 from face_common.ports import ObjectStore
+from face_web.scaler.plan import Observation, Plan, Policy
 
 PREFIX = "fleet/decisions/"
 _REMEMBERED = 2000
@@ -21,6 +23,71 @@ Decision = dict[str, Any]
 def moment(now: float) -> str:
     """The moment as the API writes it."""
     return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
+
+
+def decision_line(observation: Observation, done: Plan, wait: float | None, now: float) -> Decision:
+    """One line of the log, but for who decided: what was seen, what was done about it, and why."""
+    backlog = observation.backlog
+    states = Counter(worker.state for worker in observation.workers)
+    return {
+        "at": moment(now),
+        "now": round(now, 3),
+        "action": done.action,
+        "cause": done.cause,
+        "count": done.count,
+        "desired": done.desired,
+        "reason": done.reason,
+        "observed": {
+            "visible": backlog.visible if backlog else None,
+            "in_flight": backlog.in_flight if backlog else None,
+            "count_age_s": round(now - backlog.counted_at, 1) if backlog else None,
+            "arrived": observation.arrived,
+            "arrival_rate": round(observation.arrival_rate, 3),
+            "service_s": round(observation.service_seconds, 4),
+            "slots": observation.slots,
+            "cold_boot_s": round(observation.cold_boot_seconds, 1),
+            "warm_boot_s": round(observation.warm_boot_seconds, 1),
+            "hours_today": round(observation.hours_today, 3),
+            **{state: states[state] for state in ("booting", "ready", "draining", "stopped")},
+        },
+        "need": asdict(done.need) if done.need else None,
+        "wait_s": None if wait is None else round(wait, 1),
+        "launch": done.launch,
+        "start": list(done.start),
+        "stop": list(done.stop),
+        "terminate": list(done.terminate),
+        "ticks": 1,
+    }
+
+
+def fleet_status(
+    observation: Observation, decision: Decision, policy: Policy, oldest_seconds: float | None
+) -> dict[str, Any]:
+    """The body of GET /v1/fleet, and what hosts that do not lead need to know."""
+    observed = decision["observed"]
+    states = {"booting": "booting", "running": "ready", "draining": "draining", "stopped": "stopped"}
+    measured = ("arrival_rate", "service_s", "slots", "cold_boot_s", "warm_boot_s", "hours_today")
+    return {
+        "at": decision["at"],
+        "now": decision["now"],
+        "backlog": {
+            "visible": observed["visible"],
+            "in_flight": observed["in_flight"],
+            "oldest_s": None if oldest_seconds is None else round(oldest_seconds, 1),
+        },
+        "workers": {name: observed[state] for name, state in states.items()},
+        "desired": decision["desired"],
+        "leader": decision["leader"],
+        "decision": {key: decision[key] for key in ("at", "action", "cause", "count", "reason")},
+        "wait_s": decision["wait_s"],
+        "photos_per_s": round(max(decision["desired"], 1) * observation.slots / observation.service_seconds, 2),
+        "limits": {"min": policy.min_workers, "max": policy.max_workers, "warm": policy.warm_workers},
+        "measured": {name: observed[name] for name in measured},
+        "instances": [
+            {"id": worker.id, "state": worker.state, "since": moment(worker.since), "busy": worker.busy}
+            for worker in observation.workers
+        ],
+    }
 
 
 class DecisionLog:

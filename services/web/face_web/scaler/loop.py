@@ -1,14 +1,13 @@
 """The scaling loop: look, plan, act, and write down why."""
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from face_common.errors import TransientError
 from face_web.scaler.breaker import Breaker
-from face_web.scaler.decisions import Decision, DecisionLog, moment
+from face_web.scaler.decisions import Decision, DecisionLog, decision_line, fleet_status
 from face_web.scaler.fleet import FleetError
 from face_web.scaler.lease import Lease
 from face_web.scaler.observe import HostReporter, Observer
@@ -56,10 +55,13 @@ class Scaler:
         traffic: Traffic,
         breaker: Breaker,
         audience: Audience,
-        deployment: str,
+        run: str,
         now: Callable[[], float],
     ) -> None:
-        """`breaker` guards the calls that change the fleet; `now` is the wall clock in seconds since the epoch."""
+        """`breaker` guards the calls that change the fleet; `run` is unique to this run of this host, in 26 characters.
+
+        `now` is the wall clock in seconds since the epoch.
+        """
         self._policy = policy
         self._observer = observer
         self._fleet = fleet
@@ -69,7 +71,7 @@ class Scaler:
         self._traffic = traffic
         self._breaker = breaker
         self._audience = audience
-        self._deployment = deployment
+        self._run = run
         self._now = now
         self._memory = Memory(now())
         self._fence = -1
@@ -150,8 +152,9 @@ class Scaler:
         wished = plan(observation, self._policy, self._memory, now)
         self._memory = wished.memory
         done = self._act(wished, now)
-        decision = self._decision(observation, done, now)
-        self._status = self._describe(observation, decision, now)
+        wait = predicted_wait(observation, self._policy, max(done.desired, 1), now)
+        decision = decision_line(observation, done, wait, now) | {"leader": self._lease.leader, "fence": self._fence}
+        self._status = fleet_status(observation, decision, self._policy, self._observer.oldest_seconds(now))
         self._log.add(decision)
         self._audience.decided(self._status)
         _log.log(logging.INFO if done.action != "hold" else logging.DEBUG, done.reason, extra={"decision": decision})
@@ -182,86 +185,12 @@ class Scaler:
                 _log.warning("launching instead of starting", extra={"reason": str(error)})
                 launch += len(wished.start)
         if launch:
-            self._fleet.launch(launch, f"{self._deployment}-{self._fence}-{self._launches}-{launch}")
+            self._fleet.launch(launch, f"{self._run}-{self._fence}-{self._launches}-{launch}")
             self._launches += 1
         if wished.stop:
             self._fleet.stop(wished.stop)
         if wished.terminate:
             self._fleet.terminate(wished.terminate)
-
-    def _decision(self, observation: Observation, done: Plan, now: float) -> Decision:
-        states = Counter(worker.state for worker in observation.workers)
-        backlog = observation.backlog
-        wait = predicted_wait(observation, self._policy, max(done.desired, 1), now)
-        return {
-            "at": moment(now),
-            "now": round(now, 3),
-            "action": done.action,
-            "cause": done.cause,
-            "count": done.count,
-            "desired": done.desired,
-            "reason": done.reason,
-            "leader": self._lease.leader,
-            "fence": self._fence,
-            "ticks": 1,
-            "observed": {
-                "visible": backlog.visible if backlog else None,
-                "in_flight": backlog.in_flight if backlog else None,
-                "count_age_s": round(now - backlog.counted_at, 1) if backlog else None,
-                "arrived": observation.arrived,
-                "arrival_rate": round(observation.arrival_rate, 3),
-                "service_s": round(observation.service_seconds, 4),
-                "slots": observation.slots,
-                "cold_boot_s": round(observation.cold_boot_seconds, 1),
-                "warm_boot_s": round(observation.warm_boot_seconds, 1),
-                "hours_today": round(observation.hours_today, 3),
-                **{name: states[name] for name in ("booting", "ready", "draining", "stopped")},
-            },
-            "need": asdict(done.need) if done.need else None,
-            "wait_s": None if wait is None else round(wait, 1),
-            "launch": done.launch,
-            "start": list(done.start),
-            "stop": list(done.stop),
-            "terminate": list(done.terminate),
-        }
-
-    def _describe(self, observation: Observation, decision: Decision, now: float) -> dict[str, Any]:
-        """The body of GET /v1/fleet, and what the other hosts need to know."""
-        observed = decision["observed"]
-        oldest = self._observer.oldest_seconds(now)
-        return {
-            "at": decision["at"],
-            "now": decision["now"],
-            "backlog": {
-                "visible": observed["visible"],
-                "in_flight": observed["in_flight"],
-                "oldest_s": None if oldest is None else round(oldest, 1),
-            },
-            "workers": {
-                "booting": observed["booting"],
-                "running": observed["ready"],
-                "draining": observed["draining"],
-                "stopped": observed["stopped"],
-            },
-            "desired": decision["desired"],
-            "leader": decision["leader"],
-            "decision": {key: decision[key] for key in ("at", "action", "cause", "count", "reason")},
-            "wait_s": decision["wait_s"],
-            "photos_per_s": round(max(decision["desired"], 1) * observation.slots / observation.service_seconds, 2),
-            "limits": {
-                "min": self._policy.min_workers,
-                "max": self._policy.max_workers,
-                "warm": self._policy.warm_workers,
-            },
-            "measured": {
-                key: observed[key]
-                for key in ("arrival_rate", "service_s", "slots", "cold_boot_s", "warm_boot_s", "hours_today")
-            },
-            "instances": [
-                {"id": worker.id, "state": worker.state, "since": moment(worker.since), "busy": worker.busy}
-                for worker in observation.workers
-            ],
-        }
 
 
 def _undone(wished: Plan, reason: str) -> Plan:
