@@ -21,7 +21,7 @@ demo: ## enrol sample people in the running service and recognise sample photos
 test: ## unit, contract, integration and end-to-end tests against LocalStack
 	@$(SETUP) dev && exec $(PY) -m pytest tests/unit tests/contract tests/integration tests/e2e
 
-test-all: ## the same, and the chaos tests
+test-all: ## the same, and the elastic and the chaos tests
 	@$(SETUP) dev && exec $(PY) -m pytest tests
 
 lint: ## ruff, mypy --strict, import-linter

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench.simulation.model import Cloud, Outcome, Policy, World
@@ -15,6 +16,7 @@ from face_web.scaler import plan
 _RECORDED = Path(__file__).with_name("recorded.jsonl")
 _COMPARABLE = 1.1  # times our instance-hours
 _BOUND = Clairvoyant.name
+_OURS, _NO_POOL = "elastic-face", "elastic-face, no pool"
 
 
 def main() -> int:
@@ -46,7 +48,8 @@ def policies(world: World) -> list[Policy]:
     acceptable = wishes.drain_seconds / world.service_seconds  # AWS: acceptable latency over time a message
     most = world.max_workers
     return [
-        Ours(wishes, **assumed),
+        Ours(_OURS, wishes, **assumed),
+        Ours(_NO_POOL, replace(wishes, warm_workers=0), **assumed),
         TargetTracking(most, acceptable),
         StepScaling(most),
         KedaHpa(most),
@@ -76,7 +79,7 @@ def row(trace: Trace, policy: str, outcome: Outcome) -> Row:
 def verdict(trace: Trace, rows: Sequence[Row]) -> tuple[bool, str]:
     """How ours, the first row, stands against the others; and whether that is as good as it should be."""
     ours, bound = rows[0], next(one for one in rows if one["policy"] == _BOUND)
-    others = [one for one in rows[1:] if one is not bound]
+    others = [one for one in rows[1:] if one["policy"] not in (_BOUND, _NO_POOL)]
     p95, hours = _number(ours, "p95 s"), _number(ours, "instance-hours")
     peers = [one for one in others if _number(one, "instance-hours") <= _COMPARABLE * hours]
     faster = [one for one in others if _number(one, "p95 s") <= p95]

@@ -17,14 +17,14 @@ _REPORT_SECONDS = 5  # a worker tells so often whether it is busy
 class Ours:
     """The service's own plan(), observed as the service observes: through SQS's counts and the workers' reports."""
 
-    name = "elastic-face"
     every = 1.0
     nudged = False
 
     def __init__(
-        self, policy: Policy, *, boot_seconds: float, warm_boot_seconds: float, service_seconds: float
+        self, name: str, policy: Policy, *, boot_seconds: float, warm_boot_seconds: float, service_seconds: float
     ) -> None:
         """Boot and service times are what an operator assumes before anything was measured."""
+        self.name = name
         self._policy = policy
         self._memory = Memory(0.0)
         self._rate = ArrivalRate()

@@ -15,9 +15,7 @@ Holding = Literal["steady", "quiet", "busy", "maximum", "daily-hours", "stale"]
 Cause = Starting | Holding | Literal["surplus", "pool", "ec2-failing"]
 """Why, in one word: the label by which metrics count decisions."""
 _OVERDUE = 2.0  # times the usual boot
-_HYSTERESIS = (
-    0.85  # of the utilisation: a worker is let go when the others would stay below this, so that chance adds none
-)
+_HYSTERESIS = 0.8  # a worker is let go when the others would stay below this share of the utilisation
 
 
 @dataclass(frozen=True, slots=True)
