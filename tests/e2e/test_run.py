@@ -50,7 +50,8 @@ def running(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
 
 def descendants(pid: int) -> set[int]:
     """All processes below this one."""
-    children = {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    threads = Path(f"/proc/{pid}/task").glob("*/children")  # each thread has the children that it started
+    children = {int(child) for thread in threads for child in thread.read_text().split()}
     return children.union(*(descendants(child) for child in children))
 
 
