@@ -44,7 +44,7 @@ def main() -> int:
 def policies(world: World) -> list[Policy]:
     """The policies of the table, ours first, each fresh."""
     wishes = plan.Policy(max_workers=world.max_workers, warm_workers=world.max_workers)
-    assumed = {"boot_seconds": 40.0, "warm_boot_seconds": 20.0, "service_seconds": 1.0}
+    assumed = {"boot_seconds": 40.0, "warm_boot_seconds": 30.0, "service_seconds": 1.0}
     acceptable = wishes.drain_seconds / world.service_seconds  # AWS: acceptable latency over time a message
     most = world.max_workers
     return [

@@ -21,7 +21,7 @@ class World:
 
     boot_seconds: float = 40.0
     """Median from launch to ready; the times are log-normal."""
-    warm_boot_seconds: float = 18.0
+    warm_boot_seconds: float = 30.0
     """Median from the start of a stopped instance to ready."""
     boot_spread: float = 0.15
     """Standard deviation of the logarithm."""

@@ -65,6 +65,7 @@ class Ours:
             arrival_rate=self._rate.at(cloud.now),
             service_seconds=self._service.mean(),
             slots=1,
+            capacity=1,
             cold_boot_seconds=self._cold.p90(),
             warm_boot_seconds=self._warm.p90(),
         )

@@ -43,6 +43,7 @@ def seen(visible: int = 0, in_flight: int = 0, workers: list[Worker] | None = No
         arrival_rate=0.0,
         service_seconds=1.0,
         slots=1,
+        capacity=3,
         cold_boot_seconds=40.0,
         warm_boot_seconds=20.0,
     )
@@ -154,6 +155,8 @@ def test_what_does_not_fit_into_the_pool_is_terminated() -> None:
 def test_busy_workers_are_never_retired() -> None:
     decision = decided(seen(in_flight=1, workers=fleet(ready=1, busy=3)), memory=watched(1))
     assert decision.stop == ("ready-0",)
+    lagging = decided(seen(in_flight=10, arrived=1, workers=fleet(ready=6)), memory=watched(1))
+    assert lagging.desired == 4  # no fewer can hold ten photos, although none has reported it yet
     over = decided(seen(in_flight=4, workers=fleet(busy=4)), replace(POLICY, max_workers=2), watched(1))
     assert (over.action, over.cause) == ("hold", "busy")
 
@@ -216,6 +219,7 @@ observations = st.builds(
     arrival_rate=st.floats(0, 50),
     service_seconds=st.floats(0.01, 10),
     slots=st.integers(1, 8),
+    capacity=st.integers(1, 10),
     cold_boot_seconds=st.floats(1, 200),
     warm_boot_seconds=st.floats(1, 60),
     hours_today=st.floats(0, 400),

@@ -24,7 +24,7 @@ from tests.fakes.fleet import MemoryFleet
 from tests.unit.test_contract import job
 
 POLICY = Policy(max_workers=5, warm_workers=5, quiet_seconds=20.0)
-ASSUMED = Assumptions(service_seconds=1.0, slots=1, cold_boot_seconds=40.0, warm_boot_seconds=20.0)
+ASSUMED = Assumptions(service_seconds=1.0, slots=1, capacity=3, cold_boot_seconds=40.0, warm_boot_seconds=20.0)
 START = 1_000_000.0
 
 
@@ -90,7 +90,7 @@ class House:
 
     def report(self, instance: str, **fields: Any) -> None:
         """A worker's sign of life."""
-        usual = WorkerReport(instance, f"worker-{instance}", slots=1, ready_at=self.now, at=self.now)
+        usual = WorkerReport(instance, f"worker-{instance}", slots=1, capacity=3, ready_at=self.now, at=self.now)
         written = replace(usual, **fields)
         self.store.put(written.key, written.encode(), "application/json")
 

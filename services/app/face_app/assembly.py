@@ -66,13 +66,13 @@ def build(
     if settings.metrics_port:
         prometheus_client.start_http_server(settings.metrics_port, settings.metrics_host, metrics.registry)
     refresh = Loop("gallery-refresh", cache.refresh, pause=settings.gallery_poll_seconds)
-    return Parts(worker, refresh, _reporter(settings, store, worker, now))
+    return Parts(worker, refresh, _reporter(settings, store, worker, pace, now))
 
 
 def _reporter(
-    settings: WorkerSettings, store: ObjectStore, worker: Worker, now: Callable[[], float]
+    settings: WorkerSettings, store: ObjectStore, worker: Worker, pace: Pace, now: Callable[[], float]
 ) -> Reporter | None:
     if not settings.instance_id:
         return None
     identity = {"instance": settings.instance_id, "name": settings.worker_name}
-    return Reporter(store=store, worker=worker, slots=settings.slots, now=now, **identity)
+    return Reporter(store=store, worker=worker, pace=pace, slots=settings.slots, now=now, **identity)

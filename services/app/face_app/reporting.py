@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from face_app.worker import Worker
+from face_app.worker import Pace, Worker
 from face_common.errors import TransientError
 from face_common.ports import ObjectStore
 from face_common.reports import WorkerReport
@@ -16,13 +16,21 @@ class Reporter:
     """Writes the worker's report: at each step of a loop when there is news, and otherwise as a sign of life."""
 
     def __init__(
-        self, *, store: ObjectStore, worker: Worker, instance: str, name: str, slots: int, now: Callable[[], float]
+        self,
+        *,
+        store: ObjectStore,
+        worker: Worker,
+        instance: str,
+        name: str,
+        pace: Pace,
+        slots: int,
+        now: Callable[[], float],
     ) -> None:
         """`now` is the wall clock in seconds since the epoch; the worker counts as ready from here on."""
         self._store = store
         self._worker = worker
         self._now = now
-        self._last = WorkerReport(instance, name, slots, ready_at=now(), at=0.0)
+        self._last = WorkerReport(instance, name, slots, pace.capacity, ready_at=now(), at=0.0)
 
     def step(self) -> None:
         """Write the report if it is time."""

@@ -19,6 +19,9 @@ class WorkerReport:
     worker: str
     """How results name the worker."""
     slots: int
+    """Photos read at the same time."""
+    capacity: int
+    """Photos in hand at most, those fetched ahead included."""
     ready_at: float
     """When it was ready for photos; seconds since the epoch."""
     at: float

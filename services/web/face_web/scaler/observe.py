@@ -31,6 +31,7 @@ class Assumptions:
 
     service_seconds: float
     slots: int
+    capacity: int
     cold_boot_seconds: float
     warm_boot_seconds: float
 
@@ -176,7 +177,7 @@ class Observer:
         arrived = self._arrivals()
         self._rate.add(arrived, now)
         blind = self._see_workers(now)
-        learned = self.learned
+        learned, reports = self.learned, self._reports.workers.values()
         if self._observed_at is not None:
             running = sum(worker.state != "stopped" for worker in self._workers)
             learned.spend(running, now - self._observed_at, now)
@@ -187,7 +188,8 @@ class Observer:
             arrived=arrived,
             arrival_rate=self._rate.at(now),
             service_seconds=self._service_seconds(),
-            slots=min((report.slots for report in self._reports.workers.values()), default=self._assumed.slots),
+            slots=min((report.slots for report in reports), default=self._assumed.slots),
+            capacity=max((report.capacity for report in reports), default=self._assumed.capacity),
             cold_boot_seconds=learned.cold_boots.p90(),
             warm_boot_seconds=learned.warm_boots.p90(),
             hours_today=learned.hours,

@@ -77,6 +77,8 @@ class Observation:
     """Time for which one photo keeps a slot busy."""
     slots: int
     """Photos that a worker reads at the same time."""
+    capacity: int
+    """Photos that a worker has in hand at most, those fetched ahead included."""
     cold_boot_seconds: float
     """From launch to ready, 90th percentile."""
     warm_boot_seconds: float
@@ -233,7 +235,8 @@ def _need(observation: Observation, backlog: Backlog, fleet: Fleet, policy: Poli
     nothing is needed.
     """
     demand = backlog.visible + backlog.in_flight
-    busy = sum(worker.busy for worker in fleet.running)
+    reported = sum(worker.busy for worker in fleet.running)
+    busy = max(reported, min(math.ceil(backlog.in_flight / observation.capacity), fleet.size))
     if demand == 0 and observation.arrived == 0:
         return Need(0, 0, 0, busy)
     work = observation.service_seconds / observation.slots  # one worker's seconds for one photo

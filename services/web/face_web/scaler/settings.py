@@ -7,6 +7,7 @@ from face_web.scaler.observe import Assumptions
 from face_web.scaler.plan import Policy
 
 _USUAL = Policy()
+_USUAL_PREFETCH = 2
 
 
 class ScalerSettings(CloudSettings):
@@ -38,7 +39,7 @@ class ScalerSettings(CloudSettings):
     )
     assumed_service_seconds: float = Field(1.0, gt=0, description="time a photo takes, until it was measured")
     assumed_boot_seconds: float = Field(40.0, ge=0, description="time a launch takes, until it was measured")
-    assumed_warm_boot_seconds: float = Field(20.0, ge=0, description="the same from stopped")
+    assumed_warm_boot_seconds: float = Field(30.0, ge=0, description="the same from stopped")
     assumed_slots: int = Field(1, ge=1, description="photos a worker reads at the same time, until one has reported")
 
     @model_validator(mode="after")
@@ -66,6 +67,7 @@ class ScalerSettings(CloudSettings):
         return Assumptions(
             service_seconds=self.assumed_service_seconds,
             slots=self.assumed_slots,
+            capacity=self.assumed_slots + _USUAL_PREFETCH,
             cold_boot_seconds=self.assumed_boot_seconds,
             warm_boot_seconds=self.assumed_warm_boot_seconds,
         )
