@@ -15,7 +15,6 @@ Holding = Literal["steady", "quiet", "busy", "maximum", "daily-hours", "stale"]
 Cause = Starting | Holding | Literal["surplus", "pool", "ec2-failing"]
 """Why, in one word: the label by which metrics count decisions."""
 _OVERDUE = 2.0  # times the usual boot
-_HYSTERESIS = 0.8  # a worker is let go when the others would stay below this share of the utilisation
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +115,6 @@ class Need:
 
     load: int
     """To serve what arrives."""
-    keep: int
-    """The same with some slack: as many as are not let go again."""
     drain: int
     """To end the backlog in time as well."""
     busy: int
@@ -127,11 +124,6 @@ class Need:
     def workers(self) -> int:
         """How many there should be at least."""
         return max(self.load, self.drain, self.busy)
-
-    @property
-    def kept(self) -> int:
-        """Above how many the fleet may shrink, once the quiet period is over."""
-        return max(self.keep, self.drain, self.busy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +196,7 @@ def plan(observation: Observation, policy: Policy, memory: Memory, now: float) -
         reason = f"Holding {_workers(fleet.size)}: the queue was {ago} counted."
         return Plan("hold", "stale", reason, fleet.size, Memory(now))
     need = _need(observation, backlog, fleet, policy, now)
-    memory = memory.remember(need.kept, now, policy.quiet_seconds)
+    memory = memory.remember(need.workers, now, policy.quiet_seconds)
     here = _Situation(observation, backlog, policy, fleet, need, memory, now)
     return _grow(here) if fleet.overdue or fleet.size < here.wanted else _shrink(here)
 
@@ -238,7 +230,7 @@ def _need(observation: Observation, backlog: Backlog, fleet: Fleet, policy: Poli
     reported = sum(worker.busy for worker in fleet.running)
     busy = max(reported, min(math.ceil(backlog.in_flight / observation.capacity), fleet.size))
     if demand == 0 and observation.arrived == 0:
-        return Need(0, 0, 0, busy)
+        return Need(0, 0, busy)
     work = observation.service_seconds / observation.slots  # one worker's seconds for one photo
     load = observation.arrival_rate * work
     boot = _next_boot(observation, fleet)
@@ -247,7 +239,6 @@ def _need(observation: Observation, backlog: Backlog, fleet: Fleet, policy: Poli
     seconds = max(policy.drain_seconds - boot, policy.drain_seconds / 4)
     return Need(
         load=max(math.ceil(load / policy.utilisation), 1),
-        keep=max(math.ceil(load / (policy.utilisation * _HYSTERESIS)), 1),
         drain=max(min(math.ceil(load + left * work / seconds), round(left / observation.slots)), 1),
         busy=busy,
     )
