@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from local.processes import Part
@@ -21,11 +22,16 @@ Tell = Callable[[str], None]
 class Host:
     """What stands behind one instance: nothing, or a worker that boots, runs or shuts down."""
 
-    def __init__(self, worker: Part, boot_seconds: float, warm_boot_seconds: float, grace_seconds: float) -> None:
+    def __init__(
+        self, make_worker: Callable[[], Part], boot_seconds: float, warm_boot_seconds: float, grace_seconds: float
+    ) -> None:
         """It boots in `boot_seconds` the first time, later in `warm_boot_seconds`."""
-        self.worker = worker
+        self._make_worker = make_worker
+        self.worker = make_worker()
         self.phase: Literal["off", "booting", "running", "stopping"] = "off"
         self.crashes = 0
+        self.fragile = 0
+        """Crashes in a row soon after a start."""
         self._until = 0.0
         self._boot_seconds = boot_seconds
         self._warm_boot_seconds = warm_boot_seconds
@@ -37,10 +43,12 @@ class Host:
             self.phase, self._until = "booting", now + self._boot_seconds
             self._boot_seconds = self._warm_boot_seconds
         if self.phase == "booting" and now >= self._until:
+            self.worker = self._make_worker()  # ports that were free a while ago need not be now
             self.worker.start()
             self.phase = "running"
         elif self.phase == "running" and self.worker.ended() is not None:
             self.crashes += 1
+            self.fragile = self.fragile + 1 if time.monotonic() - self.worker.started_at < _FRAGILE_SECONDS else 1
             self.phase, self._until = "booting", now + _RESTART_SECONDS
         elif self.phase == "stopping":  # what has begun to shut down does so, and boots afterwards
             self.shut_down(now)
@@ -77,13 +85,12 @@ class Hosts:
         """`make_worker` makes the process for an instance's id; a host has `grace_seconds` to shut down."""
         self._ec2 = ec2
         self._make_host: Callable[[str], Host] = lambda instance: Host(
-            make_worker(instance), boot_seconds, warm_boot_seconds, grace_seconds
+            partial(make_worker, instance), boot_seconds, warm_boot_seconds, grace_seconds
         )
         self._tell = tell
         self._hosts: dict[str, Host] = {}
-        self._fragile = 0
         self.fault: str | None = None
-        """Why no worker comes up, once several in a row did not."""
+        """Why a worker does not come up, once it has died several times in a row."""
 
     @property
     def workers(self) -> list[Part]:
@@ -120,15 +127,13 @@ class Hosts:
             time.sleep(0.05)
 
     def _crashed(self, instance: str, host: Host) -> None:
-        """Mark the instance; when several workers in a row die at once, the installation is at fault."""
+        """Mark the instance; a worker that dies again and again soon after its start is the installation's fault."""
         worker = host.worker
-        lived = time.monotonic() - worker.started_at
-        self._fragile = self._fragile + 1 if lived < _FRAGILE_SECONDS else 0
         self._tell(f"{worker.name} ended ({worker.ended()}) and is started again")
         tag = {"Key": CRASHES_TAG, "Value": str(host.crashes)}
         self._ec2.create_tags(Resources=[instance], Tags=[tag])  # type: ignore[list-item]
-        if self._fragile >= _FRAGILE_RESTARTS:
-            self.fault = f"workers die again and again:\n{worker.log_tail()}"
+        if host.fragile >= _FRAGILE_RESTARTS:
+            self.fault = f"a worker dies again and again:\n{worker.log_tail()}"
 
     def _states(self) -> dict[str, str]:
         """The state of every instance that is not terminated."""

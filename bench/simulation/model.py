@@ -149,14 +149,18 @@ class Cloud:
             self._boot(instance, self.world.boot_seconds)
         return True
 
-    def start(self, ids: Sequence[str]) -> None:
-        """Start stopped instances."""
-        if ids:
-            self._grew(len(ids))
+    def start(self, ids: Sequence[str]) -> bool:
+        """Start stopped instances; False when EC2 refuses the call."""
+        if not ids:
+            return True
+        if self._calls.random() < self.world.call_failures:
+            return False
+        self._grew(len(ids))
         for one in ids:
             instance = self.instances[one]
             instance.state, instance.since, instance.warm = "booting", self.now, True
             self._boot(instance, self.world.warm_boot_seconds)
+        return True
 
     def retire(self, ids: Sequence[str], *, stop: bool = False) -> None:
         """Drain instances, then stop or terminate them."""

@@ -11,7 +11,7 @@ from face_web.scaler.rates import ArrivalRate, Measured
 
 _GRACE_SECONDS = 300.0  # after which others replace an instance that does not become ready
 _MINUTE = 60.0
-_REPORT_SECONDS = 5  # a worker tells so often whether it is busy
+_REPORT_SECONDS = 5  # a worker tells so often that it is ready, and whether it is busy
 
 
 class Ours:
@@ -31,8 +31,9 @@ class Ours:
         self._cold, self._warm = Measured(boot_seconds), Measured(warm_boot_seconds)
         self._service = Measured(service_seconds, keep=200)
         self._seen = [0, 0, 0]  # arrivals, boots, answers
-        self._busy: set[str] = set()
-        self._reported = -1
+        self._reported: dict[str, bool] = {}
+        """Ready workers as they reported last, and whether they were busy."""
+        self._reported_at = -1
 
     def decide(self, cloud: Cloud) -> None:
         """See Policy."""
@@ -48,15 +49,12 @@ class Ours:
 
     def _observe(self, cloud: Cloud) -> Observation:
         arrived = cloud.arrived - self._seen[0]
-        for warm, seconds in cloud.boots[self._seen[1] :]:
-            (self._warm if warm else self._cold).add(seconds)
         for seconds in cloud.served[self._seen[2] :]:
             self._service.add(seconds)
-        self._seen = [cloud.arrived, len(cloud.boots), len(cloud.served)]
+        self._seen[0], self._seen[2] = cloud.arrived, len(cloud.served)
         self._rate.add(arrived, cloud.now)
-        if int(cloud.now) // _REPORT_SECONDS != self._reported:
-            self._reported = int(cloud.now) // _REPORT_SECONDS
-            self._busy = {one.id for one in cloud.instances.values() if one.busy}
+        if int(cloud.now) // _REPORT_SECONDS != self._reported_at:
+            self._read_reports(cloud)
         visible, in_flight = cloud.counts()
         return Observation(
             backlog=Backlog(visible, in_flight, cloud.now),
@@ -70,9 +68,18 @@ class Ours:
             warm_boot_seconds=self._warm.p90(),
         )
 
+    def _read_reports(self, cloud: Cloud) -> None:
+        """What the workers have told by now."""
+        self._reported_at = int(cloud.now) // _REPORT_SECONDS
+        self._reported = {one.id: one.busy for one in cloud.instances.values() if one.state == "ready"}
+        for warm, seconds in cloud.boots[self._seen[1] :]:
+            (self._warm if warm else self._cold).add(seconds)
+        self._seen[1] = len(cloud.boots)
+
     def _worker(self, one: Instance) -> Worker:
         assert one.state != "gone"
-        return Worker(one.id, one.state, one.since, one.warm, one.id in self._busy)
+        state = "booting" if one.state == "ready" and one.id not in self._reported else one.state
+        return Worker(one.id, state, one.since, one.warm, self._reported.get(one.id, False))
 
 
 class _Group:
@@ -124,10 +131,8 @@ class TargetTracking(_Group):
         start_from_zero = self.desired == 0 and backlog > 0
         if (len(self._high) == 3 and min(self._high) > self._target) or start_from_zero:
             desired = math.ceil(max(self.desired, 1) * metric / self._target)
-            self._high.clear()
         elif len(self._low) == 15 and max(self._low) < 0.9 * self._target:
             desired = math.ceil(self.desired * max(self._low) / self._target)
-            self._low.clear()
         self._set(cloud, desired)
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 Moments = npt.NDArray[np.float64]
 _MINUTE, _HOUR = 60.0, 3600.0
+_LONGEST_TICK = 3.0
 _TAIL = 25 * _MINUTE  # after the last photo, so that each policy's way back to its smallest fleet is paid for
 
 
@@ -44,11 +45,15 @@ def traces(seed: int, recorded: Path) -> Iterator[Trace]:
 
 
 def replayed(log: Path, random: np.random.Generator) -> Moments:
-    """The arrivals that a decision log tells of, each spread evenly over the time since the line before."""
+    """The arrivals that a decision log tells of, each spread evenly over its tick.
+
+    A line after an idle stretch has the stretch before it, in which nothing came.
+    """
     lines = [json.loads(line) for line in log.read_text().splitlines() if line]
     moments = [np.empty(0)]
     for before, after in pairwise(sorted(lines, key=lambda line: float(line["now"]))):
-        moments.append(random.uniform(before["now"], after["now"], after["observed"]["arrived"]))
+        since = max(before["now"], after["now"] - _LONGEST_TICK)
+        moments.append(random.uniform(since, after["now"], after["observed"]["arrived"]))
     arrivals: Moments = np.sort(np.concatenate(moments)) - float(lines[0]["now"])
     return arrivals
 

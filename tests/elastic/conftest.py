@@ -65,6 +65,7 @@ def recorded(stack: Stack) -> Iterator[Record]:
     """Sample EC2 twice a second."""
     assert stack.resources is not None
     ec2, record, over = ec2_client(stack.resources.endpoint), Record(), threading.Event()
+    faults: list[Exception] = []
 
     def sample() -> None:
         while not over.wait(0.5):
@@ -78,10 +79,18 @@ def recorded(stack: Stack) -> Iterator[Record]:
             running = sum(state in ("pending", "running") for state in states)
             record.samples.append((time.monotonic(), running, len(states)))
 
-    thread = threading.Thread(target=sample)
+    def guarded() -> None:
+        try:
+            sample()
+        except Exception as error:
+            faults.append(error)
+
+    thread = threading.Thread(target=guarded)
     thread.start()
     try:
         yield record
     finally:
         over.set()
         thread.join()
+    assert faults == []
+    assert record.samples

@@ -32,23 +32,26 @@ class MemoryFleet:
                 self.all[one] = Instance(one, "running", self.now)
         return self.tokens[token]
 
-    def start(self, ids: Sequence[str]) -> None:
+    def start(self, ids: Sequence[str]) -> list[str]:
         self._break(self.unstartable)
         self.calls.append(f"start {len(ids)}")
         for one in ids:
             self.all[one] = Instance(one, "running", self.now, warm=True)
+        return list(ids)
 
-    def stop(self, ids: Sequence[str]) -> None:
+    def stop(self, ids: Sequence[str]) -> list[str]:
         self._break()
         self.calls.append(f"stop {len(ids)}")
         for one in ids:
             self.all[one] = Instance(one, "stopped", self.all[one].since, self.all[one].warm)
+        return list(ids)
 
-    def terminate(self, ids: Sequence[str]) -> None:
+    def terminate(self, ids: Sequence[str]) -> list[str]:
         self._break()
         self.calls.append(f"terminate {len(ids)}")
         for one in ids:
             del self.all[one]
+        return list(ids)
 
     def _break(self, fault: FleetError | None = None) -> None:
         if error := self.fault or fault:

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,16 @@ class FakeEc2:
         self.tags += [(call["Resources"][0], tag) for tag in call["Tags"]]
 
 
+def keeping(workers: list[Part], folder: Path, script: str) -> Callable[[], Part]:
+    """Makes workers that the test ends."""
+
+    def make() -> Part:
+        workers.append(part(folder, script))
+        return workers[-1]
+
+    return make
+
+
 @pytest.fixture
 def workers() -> Iterator[list[Part]]:
     made: list[Part] = []
@@ -48,8 +58,7 @@ def workers() -> Iterator[list[Part]]:
 
 
 def test_a_host_boots_the_first_time_slowly_then_warm(tmp_path: Path, workers: list[Part]) -> None:
-    host = Host(part(tmp_path, GOOD), boot_seconds=10, warm_boot_seconds=2, grace_seconds=5)
-    workers.append(host.worker)
+    host = Host(keeping(workers, tmp_path, GOOD), boot_seconds=10, warm_boot_seconds=2, grace_seconds=5)
     host.run(100.0)
     host.run(109.0)
     assert (host.phase, host.worker.pid) == ("booting", 0)
@@ -67,15 +76,14 @@ def test_a_host_boots_the_first_time_slowly_then_warm(tmp_path: Path, workers: l
 
 
 def test_an_instance_that_is_stopped_while_it_boots_never_runs(tmp_path: Path) -> None:
-    host = Host(part(tmp_path, GOOD), boot_seconds=10, warm_boot_seconds=2, grace_seconds=5)
+    host = Host(lambda: part(tmp_path, GOOD), boot_seconds=10, warm_boot_seconds=2, grace_seconds=5)
     host.run(100.0)
     host.shut_down(105.0)
     assert (host.phase, host.worker.pid) == ("off", 0)
 
 
 def test_a_worker_that_does_not_shut_down_is_killed_and_boots_afterwards(tmp_path: Path, workers: list[Part]) -> None:
-    host = Host(part(tmp_path, STUBBORN), boot_seconds=0, warm_boot_seconds=1, grace_seconds=5)
-    workers.append(host.worker)
+    host = Host(keeping(workers, tmp_path, STUBBORN), boot_seconds=0, warm_boot_seconds=1, grace_seconds=5)
     host.run(100.0)
     eventually(lambda: host.worker.has_logged("up"))
     host.shut_down(101.0)
@@ -118,10 +126,10 @@ def test_hosts_follow_ec2(tmp_path: Path, workers: list[Part]) -> None:
 
 def test_a_crashed_worker_is_marked_and_started_again(tmp_path: Path, workers: list[Part]) -> None:
     ec2 = FakeEc2()
-    workers.append(part(tmp_path, GOOD))
+    make = keeping(workers, tmp_path, GOOD)
     hosts = Hosts(
         ec2,  # type: ignore[arg-type]
-        lambda _: workers[0],
+        lambda _: make(),
         boot_seconds=0,
         warm_boot_seconds=0,
         grace_seconds=5,
@@ -131,10 +139,10 @@ def test_a_crashed_worker_is_marked_and_started_again(tmp_path: Path, workers: l
     for crash in range(1, 4):
         eventually(lambda: hosts.step() or hosts.workers)  # type: ignore[func-returns-value]
         assert hosts.fault is None
-        workers[0].kill()
-        eventually(lambda: workers[0].ended() is not None)
+        workers[-1].kill()
+        eventually(lambda: workers[-1].ended() is not None)
         hosts.step()
         assert ec2.tags[-1] == ("i-1", {"Key": CRASHES_TAG, "Value": str(crash)})
         time.sleep(0.5)
     assert hosts.fault is not None
-    assert "die again and again" in hosts.fault
+    assert "dies again and again" in hosts.fault

@@ -105,6 +105,19 @@ def test_a_write_whose_answer_was_lost_is_recognised(hosts: Hosts) -> None:
     assert (hosts.first.leading, hosts.first.fence) == (True, 1)
 
 
+def test_reading_ones_own_name_alone_is_no_renewal(hosts: Hosts) -> None:
+    hosts.first.look()
+    lost = json.loads(hosts.store.objects[KEY]) | {"renewal": 99}
+    hosts.store.put(KEY, json.dumps(lost).encode(), "application/json")  # written by the first, who never knew
+    hosts.second.look()
+    hosts.now += SECONDS - 0.1
+    hosts.first.renew({})  # finds its own name, and writes once more
+    hosts.now += 0.2
+    hosts.second.look()
+    assert hosts.first.leading
+    assert not hosts.second.leading
+
+
 def test_a_damaged_lease_is_replaced(hosts: Hosts) -> None:
     hosts.store.put(KEY, b"not json", "application/json")
     hosts.pass_(13, hosts.first)

@@ -78,7 +78,7 @@ def test_a_large_burst_starts_the_maximum_and_says_so() -> None:
 
 def test_steady_load_keeps_room_for_chance() -> None:
     decision = decided(seen(in_flight=6, workers=fleet(ready=4, busy=6), arrival_rate=9.0, arrived=9))
-    assert (decision.desired, decision.cause) == (math.ceil(9.0 / 0.75), "arrivals")
+    assert (decision.desired, decision.cause) == (math.ceil(9.0 / 0.8), "arrivals")
 
 
 def test_slots_and_service_time_count() -> None:
@@ -102,7 +102,7 @@ def test_stopped_workers_are_started_before_new_ones_are_launched() -> None:
 def test_draining_workers_count_against_the_maximum() -> None:
     decision = decided(seen(visible=1000, workers=fleet(draining=4)))
     assert decision.launch == 11
-    assert "the maximum is 15 and 4 drain" in decision.reason
+    assert "the maximum is 15 and 4 are going" in decision.reason
     full = decided(seen(visible=1000, workers=fleet(draining=15)))
     assert (full.action, full.cause) == ("hold", "maximum")
 
@@ -110,11 +110,27 @@ def test_draining_workers_count_against_the_maximum() -> None:
 def test_a_worker_that_does_not_come_up_is_replaced() -> None:
     stuck = Worker("stuck", "booting", NOW - 81)
     decision = decided(seen(visible=1, workers=[stuck]))
-    assert (decision.terminate, decision.launch, decision.cause) == (("stuck",), 1, "arrivals")
-    assert "Giving up 1 worker that did not become ready" in decision.reason
-    assert decided(seen(visible=1, workers=[replace(stuck, since=NOW - 79)])).terminate == ()
+    assert (decision.action, decision.launch, decision.terminate) == ("start", 1, ())
+    replaced = decided(seen(visible=1, workers=[stuck, *fleet(booting=1)]))
+    assert (replaced.action, replaced.cause, replaced.terminate) == ("retire", "overdue", ("stuck",))
+    assert "Giving up 1 worker that did not become ready" in replaced.reason
+    assert decided(seen(visible=1, workers=[replace(stuck, since=NOW - 79)])).action == "hold"
     warm = replace(stuck, warm=True, since=NOW - 61)  # twice 20 s is less than everybody's minute
-    assert decided(seen(visible=1, workers=[warm])).terminate == ("stuck",)
+    assert decided(seen(visible=1, workers=[warm])).action == "start"
+
+
+def test_when_all_places_are_taken_a_stuck_worker_goes_first() -> None:
+    policy = replace(POLICY, max_workers=1)
+    stuck = Worker("stuck", "booting", NOW - 81)
+    assert decided(seen(visible=1, workers=[stuck]), policy).terminate == ("stuck",)
+    assert decided(seen(visible=1, workers=fleet(draining=1)), policy).cause == "maximum"
+    assert decided(seen(visible=1), policy).launch == 1
+
+
+def test_a_stuck_worker_does_not_keep_the_others_from_being_retired() -> None:
+    workers = [Worker("stuck", "booting", NOW - 1000), *fleet(ready=3)]
+    decision = decided(seen(workers=workers), memory=watched(0))
+    assert len(decision.stop) == 3
 
 
 def test_a_stuck_worker_that_nobody_needs_is_only_terminated() -> None:
@@ -245,7 +261,7 @@ def test_every_plan_keeps_within_bounds(observation: Observation, policy: Policy
     running = [worker for worker in observation.workers if worker.state in ("booting", "ready")]
     started = decision.launch + len(decision.start)
     alive = len(running) + sum(worker.state == "draining" for worker in observation.workers)
-    assert started == 0 or started + alive - len(decision.terminate) <= policy.max_workers
+    assert started == 0 or started + alive <= policy.max_workers
     assert {by_id[one].state for one in decision.start} <= {"stopped"}
     assert not any(by_id[one].busy and by_id[one].state == "ready" for one in (*decision.stop, *decision.terminate))
     assert len({*decision.start, *decision.stop, *decision.terminate}) == len(
@@ -304,3 +320,5 @@ def test_a_predicted_wait_adds_boot_and_queue() -> None:
     assert wait(2, visible=60, workers=fleet(ready=1)) == pytest.approx(40 + 20 / 2)
     assert wait(1, backlog=None) is None
     assert wait(2, visible=60, workers=fleet(ready=1, stopped=1)) == pytest.approx(20 + 40 / 2)
+    assert wait(2, visible=60, workers=fleet(stopped=1)) == pytest.approx(40 + 40 / 2)  # one of them is launched
+    assert wait(1, backlog=Backlog(1000, 0, NOW - 16)) is None

@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 class Aws:
     """Clients and the gallery of one deployment."""
 
-    def __init__(self, settings: CloudSettings, connections: int) -> None:
-        """`connections` to a service are kept open; calls beyond them open connections of their own."""
+    def __init__(self, settings: CloudSettings, connections: int, patience: float | None = None) -> None:
+        """`connections` to a service are kept open; calls beyond them open connections of their own.
+
+        `patience`: seconds to wait for an answer, with one retry, instead of the usual minute with four.
+        """
         self._settings = settings
         self._session = boto3.session.Session(region_name=settings.region)
         self._config = Config(
             max_pool_connections=connections,
-            retries={"mode": "standard", "max_attempts": 5},
-            connect_timeout=5,
-            read_timeout=60,
+            retries={"mode": "standard", "max_attempts": 2 if patience else 5},
+            connect_timeout=patience or 5,
+            read_timeout=patience or 60,
         )
 
     def s3(self) -> "S3Client":
@@ -42,7 +45,7 @@ class Aws:
 
         `endpoint_url` where EC2 has another endpoint than the other services.
         """
-        config = self._config.merge(Config(retries={"total_max_attempts": 1}, read_timeout=10))
+        config = self._config.merge(Config(retries={"total_max_attempts": 1}, read_timeout=5))
         return self._session.client("ec2", endpoint_url=endpoint_url or self._settings.endpoint_url, config=config)
 
     def gallery(self) -> Gallery:

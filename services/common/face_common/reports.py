@@ -1,7 +1,9 @@
 """What workers and web hosts tell the scaling loop about themselves, as small objects in the bucket. Pure."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from face_common.contract import InvalidMessageError
 
@@ -44,10 +46,11 @@ class WorkerReport:
     @classmethod
     def decode(cls, body: bytes) -> "WorkerReport":
         """The report in an object; InvalidMessageError when it is none."""
-        try:
-            return cls(**json.loads(body))
-        except (ValueError, TypeError) as error:
-            raise InvalidMessageError(f"not a worker's report: {error}") from error
+        report = cls(**_known(cls, body))
+        numbers = (report.slots, report.capacity, report.ready_at, report.at, report.held, report.finished)
+        if not all(isinstance(number, int | float) for number in numbers) or report.slots < 1 or report.capacity < 1:
+            raise InvalidMessageError("not a worker's report: a number is none, or there are no slots")
+        return report
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,19 @@ class WebReport:
     @classmethod
     def decode(cls, body: bytes) -> "WebReport":
         """The report in an object; InvalidMessageError when it is none."""
-        try:
-            return cls(**json.loads(body))
-        except (ValueError, TypeError) as error:
-            raise InvalidMessageError(f"not a web host's report: {error}") from error
+        report = cls(**_known(cls, body))
+        numbers = (report.at, report.arrived, report.oldest_at or 0, report.service_seconds or 0)
+        if not all(isinstance(number, int | float) for number in numbers):
+            raise InvalidMessageError("not a web host's report: a number is none")
+        return report
+
+
+def _known(kind: type[WorkerReport] | type[WebReport], body: bytes) -> dict[str, Any]:
+    """The fields in a report that this version knows; those that a newer one has added are left out."""
+    try:
+        read: Mapping[str, Any] = json.loads(body)
+        known = {field.name: read[field.name] for field in fields(kind) if field.name in read}
+        kind(**known)
+    except (ValueError, TypeError, KeyError) as error:
+        raise InvalidMessageError(f"not a report: {error}") from error
+    return known

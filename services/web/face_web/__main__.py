@@ -118,7 +118,7 @@ def build(settings: WebSettings) -> Door:
     traffic = Traffic(time.time)
     replies = ReplyRouter(queues(settings.response_queue_url), traffic)
     metrics = WebMetrics()
-    scaler = _scaler(settings, aws, traffic, metrics)
+    scaler = _scaler(settings, traffic, metrics)
     dead_letters = DeadLetters(dead_letters=queues(settings.dead_letter_queue_url), queues=queues, store=store)
     receiving = Loop("replies", replies.receive)
     leaving = threading.Event()
@@ -150,18 +150,11 @@ def build(settings: WebSettings) -> Door:
     return Door(services, replies, loops, scaling, leaving)
 
 
-def _scaler(settings: WebSettings, aws: Aws, traffic: Traffic, metrics: WebMetrics) -> Scaler | None:
+def _scaler(settings: WebSettings, traffic: Traffic, metrics: WebMetrics) -> Scaler | None:
     """The scaling loop of this host, where there is a fleet to scale."""
     if not settings.launch_template:
         return None
-    return build_scaler(
-        settings,
-        aws=aws,
-        store=S3ObjectStore(aws.s3(), settings.bucket),
-        requests=SqsQueues(aws.sqs())(settings.request_queue_url),
-        traffic=traffic,
-        audience=metrics,
-    )
+    return build_scaler(settings, traffic=traffic, audience=metrics)
 
 
 def _reachable(store: S3ObjectStore) -> bool:

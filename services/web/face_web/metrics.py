@@ -46,6 +46,20 @@ class WebMetrics:
             "face_fleet_decisions", "Decisions of this host", ["action", "cause"], registry=self.registry
         )
 
+    def follows(self) -> None:
+        """Another host leads, and shows the fleet."""
+        for labelled in (self.fleet_workers, self.fleet_backlog, self.fleet_boot):
+            labelled.clear()
+        for plain in (
+            self.fleet_desired,
+            self.fleet_oldest,
+            self.fleet_wait,
+            self.fleet_hours,
+            self.fleet_service,
+            self.fleet_arrivals,
+        ):
+            plain.set(math.nan)
+
     def decided(self, status: Mapping[str, Any]) -> None:
         """Show what the leader has decided: the body of GET /v1/fleet."""
         for state, count in status["workers"].items():

@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Callable
+from itertools import takewhile
 
 from face_common.contract import Result
 from face_web.scaler.rates import Measured
 
 _REMEMBERED = 200  # service times
-_FORGOTTEN_SECONDS = 60.0
+_SETTLED_SECONDS = 60.0
+_FORGOTTEN_SECONDS = 3600.0
 
 
 class Traffic:
@@ -22,6 +24,7 @@ class Traffic:
         self._now = now
         self._lock = threading.Lock()
         self._unanswered: dict[str, float] = {}
+        """When each came in, the oldest first."""
         self._service = Measured(0.0, keep=_REMEMBERED)
         self._arrived = 0
 
@@ -33,7 +36,9 @@ class Traffic:
     def submitted(self, job_id: str) -> None:
         """A job is about to be sent: count it before its answer can come."""
         with self._lock:
-            self._unanswered[job_id] = self._now()
+            now = self._now()
+            self._forget_before(now - _FORGOTTEN_SECONDS)
+            self._unanswered[job_id] = now
             self._arrived += 1
 
     def answered(self, job_id: str, result: Result | None) -> None:
@@ -53,15 +58,19 @@ class Traffic:
     def oldest_at(self) -> float | None:
         """When the longest unanswered job came in; None when all are answered."""
         with self._lock:
-            return min(self._unanswered.values(), default=None)
+            return next(iter(self._unanswered.values()), None)
 
     def unanswered_since(self, moment: float) -> int:
         """How many of the jobs that came in after a moment are unanswered."""
         with self._lock:
-            return sum(since > moment for since in self._unanswered.values())
+            return sum(1 for _ in takewhile(lambda since: since > moment, reversed(self._unanswered.values())))
 
     def queue_is_empty(self) -> None:
         """The queue has been seen empty: whatever has been unanswered for a while was lost, and is no load."""
         with self._lock:
-            limit = self._now() - _FORGOTTEN_SECONDS
-            self._unanswered = {job: since for job, since in self._unanswered.items() if since > limit}
+            self._forget_before(self._now() - _SETTLED_SECONDS)
+
+    def _forget_before(self, moment: float) -> None:
+        """Give up what has been unanswered for too long; the oldest come first."""
+        while self._unanswered and next(iter(self._unanswered.values())) < moment:
+            self._unanswered.pop(next(iter(self._unanswered)))

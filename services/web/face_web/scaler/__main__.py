@@ -9,7 +9,6 @@ import argparse
 import json
 import signal
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -18,9 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from face_common import logs
-from face_common.aws import Aws
-from face_common.s3 import S3ObjectStore
-from face_common.sqs import SqsQueues
+from face_common.loops import Loop
 from face_web.scaler.assembly import build
 from face_web.scaler.loop import Scaler
 from face_web.scaler.settings import ScalerSettings
@@ -31,6 +28,9 @@ class _Nobody:
     """Hears of decisions and does nothing."""
 
     def decided(self, status: Mapping[str, Any]) -> None:
+        """See Audience."""
+
+    def follows(self) -> None:
         """See Audience."""
 
 
@@ -48,15 +48,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     logs.set_up("WARNING" if arguments.once else settings.log_level)
-    aws = Aws(settings, connections=4)
-    scaler = build(
-        settings,
-        aws=aws,
-        store=S3ObjectStore(aws.s3(), settings.bucket),
-        requests=SqsQueues(aws.sqs())(settings.request_queue_url),
-        traffic=Traffic(time.time),
-        audience=_Nobody(),
-    )
+    scaler = build(settings, traffic=Traffic(time.time), audience=_Nobody())
     if arguments.dry_run:
         return _look(scaler)
     return _once(scaler, settings) if arguments.once else _run(scaler, settings)
@@ -84,11 +76,11 @@ def _once(scaler: Scaler, settings: ScalerSettings) -> int:
 
 
 def _run(scaler: Scaler, settings: ScalerSettings) -> int:
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    while not stopping.wait(settings.tick_seconds):
-        scaler.tick()
+    stop_signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)  # before there are threads, which inherit it
+    loop = Loop("scaling", scaler.tick, pause=settings.tick_seconds).start()
+    signal.sigwait(stop_signals)
+    loop.stop(10)
     scaler.leave()
     return 0
 

@@ -111,9 +111,17 @@ class DecisionLog:
             last = self._recent[-1] if self._recent else None
             if last is not None and _is_idle(last) and _is_idle(decision) and last["reason"] == decision["reason"]:
                 last["ticks"] += 1
+                last["until"] = decision["at"]
                 return
+            if last is not None and last["ticks"] > 1 and last not in self._unsaved:
+                self._unsaved.append(last)  # again, now that it is known how long the stretch was
             self._recent.append(decision)
             self._unsaved.append(decision)
+
+    def forget(self) -> None:
+        """Another host leads: what it decides is in the bucket only."""
+        with self._lock:
+            self._recent.clear()
 
     def save(self) -> None:
         """Write what is new to the bucket: what changed the fleet at once, the rest every few seconds.
@@ -131,8 +139,8 @@ class DecisionLog:
             lines, self._saved_at = list(self._unsaved), self._clock()
         if not lines:
             return
-        first = lines[0]
-        key = f"{PREFIX}{first['at'][:10]}/{first['at']}-{first['fence']}.jsonl"
+        at = lines[-1]["at"]
+        key = f"{PREFIX}{at[:10]}/{at}-{lines[-1]['fence']}.jsonl"
         self._store.put(key, b"".join(json.dumps(line).encode() + b"\n" for line in lines), "application/jsonl")
         with self._lock:
             del self._unsaved[: len(lines)]
@@ -140,12 +148,14 @@ class DecisionLog:
     def recent(self, limit: int, now: float) -> list[Decision]:
         """The last decisions of today and yesterday, newest first: this host's own, and those that were saved."""
         with self._lock:
-            found = {(line["now"], line["fence"]): line for line in self._recent}
+            found = {(line["now"], line["fence"]): dict(line) for line in self._recent}
         for day in (now, now - 24 * 3600):
-            for key in reversed(self._store.tags(f"{PREFIX}{moment(day)[:10]}/")):
+            keys = reversed(self._store.tags(f"{PREFIX}{moment(day)[:10]}/")) if len(found) < limit else ()
+            for key in keys:
+                for line in reversed(self._lines(key)):
+                    found.setdefault((line["now"], line["fence"]), line)  # what was written later counts
                 if len(found) >= limit:
                     break
-                found |= {(line["now"], line["fence"]): line for line in self._lines(key)}
         return [found[which] for which in sorted(found, reverse=True)][:limit]
 
     def _lines(self, key: str) -> list[Decision]:

@@ -1,5 +1,6 @@
 """The fleet in EC2: instances of one launch template that carry this deployment's tag."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from types_boto3_ec2 import EC2Client
     from types_boto3_ec2.type_defs import InstanceTypeDef, TagTypeDef
 
+_log = logging.getLogger(__name__)
 DEPLOYMENT_TAG = "face:deployment"
 STARTED_TAG = "face:started"
 """When a stopped instance was started; seconds since the epoch."""
@@ -29,7 +31,11 @@ _SETTLING_SECONDS = 30.0  # EC2 may describe an instance as it was before a chan
 
 
 class FleetError(Exception):
-    """EC2 refused a call or could not be reached."""
+    """EC2 failed. `refused`: it said so, and nothing has changed; else the call may have taken effect all the same."""
+
+    def __init__(self, reason: str, *, refused: bool = True) -> None:
+        super().__init__(reason)
+        self.refused = refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,7 @@ class Ec2Fleet:
         """Every instance of the deployment that is not terminated, longest running first."""
         filters = [
             {"Name": f"tag:{DEPLOYMENT_TAG}", "Values": [self._deployment]},
+            {"Name": "tag-key", "Values": [LAUNCH_TAG]},  # never another host that has the deployment's tag
             {"Name": "instance-state-name", "Values": list(_STATES)},
         ]
         with _translated():
@@ -86,28 +93,53 @@ class Ec2Fleet:
                 raise
         return self._launch(1, count, f"{token}-some")
 
-    def start(self, ids: Sequence[str]) -> None:
-        """Start stopped instances."""
-        with _translated():
-            tag = {"Key": STARTED_TAG, "Value": f"{self._now():.3f}"}
-            self._client.create_tags(Resources=list(ids), Tags=[tag])  # type: ignore[list-item]
-            self._client.start_instances(InstanceIds=list(ids))
-        for one in ids:
-            self._expect(Instance(one, "running", self._now(), warm=True))
+    def start(self, ids: Sequence[str]) -> list[str]:
+        """Start stopped instances; those that were started."""
 
-    def stop(self, ids: Sequence[str]) -> None:
-        """Stop instances: their systems shut down, which drains the workers."""
-        with _translated():
-            self._client.stop_instances(InstanceIds=list(ids))
-        for one in ids:
-            self._expect(Instance(one, "stopping", self._now()))
+        def call(some: Sequence[str]) -> None:
+            tag: TagTypeDef = {"Key": STARTED_TAG, "Value": f"{self._now():.3f}"}
+            self._client.create_tags(Resources=some, Tags=[tag])
+            self._client.start_instances(InstanceIds=some)
 
-    def terminate(self, ids: Sequence[str]) -> None:
-        """Terminate instances; a running one's system shuts down first."""
-        with _translated():
-            self._client.terminate_instances(InstanceIds=list(ids))
-        for one in ids:
-            self._expect(Instance(one, "stopping", self._now()))
+        return self._change(ids, call, lambda one: Instance(one, "running", self._now(), warm=True))
+
+    def stop(self, ids: Sequence[str]) -> list[str]:
+        """Stop instances: their systems shut down, which drains the workers. Those that were stopped."""
+        call = lambda some: self._client.stop_instances(InstanceIds=some)  # noqa: E731
+        return self._change(ids, call, lambda one: Instance(one, "stopping", self._now()))
+
+    def terminate(self, ids: Sequence[str]) -> list[str]:
+        """Terminate instances; a running one's system shuts down first. Those that were terminated."""
+        call = lambda some: self._client.terminate_instances(InstanceIds=some)  # noqa: E731
+        return self._change(ids, call, lambda one: Instance(one, "stopping", self._now()))
+
+    def _change(
+        self, ids: Sequence[str], call: Callable[[Sequence[str]], object], expected: Callable[[str], Instance]
+    ) -> list[str]:
+        """Call for all at once, and one by one when EC2 refuses that because of one of them."""
+        try:
+            with _translated():
+                call(list(ids))
+            changed = list(ids)
+        except FleetError as error:
+            if len(ids) == 1 or not error.refused:
+                raise
+            changed = [one for one in ids if self._tried(call, one)]
+            if not changed:
+                raise
+        for one in changed:
+            self._changed[one] = (expected(one), self._now() + _SETTLING_SECONDS)
+        return changed
+
+    @staticmethod
+    def _tried(call: Callable[[Sequence[str]], object], one: str) -> bool:
+        try:
+            with _translated():
+                call([one])
+        except FleetError as error:
+            _log.warning("an instance could not be changed", extra={"instance": one, "reason": str(error)})
+            return False
+        return True
 
     def _launch(self, least: int, most: int, token: str) -> list[str]:
         tags: list[TagTypeDef] = [
@@ -123,12 +155,9 @@ class Ec2Fleet:
                 TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
             )
         launched = [entry["InstanceId"] for entry in answer["Instances"]]
-        for one in launched:
-            self._expect(Instance(one, "running", self._now()))
+        until = self._now() + _SETTLING_SECONDS
+        self._changed |= {one: (Instance(one, "running", self._now()), until) for one in launched}
         return launched
-
-    def _expect(self, instance: Instance) -> None:
-        self._changed[instance.id] = (instance, self._now() + _SETTLING_SECONDS)
 
     def _settled(self, seen: Sequence[Instance]) -> list[Instance]:
         """What EC2 tells, with what it may not know yet: an instance launched, started, stopped a moment ago."""
@@ -149,7 +178,10 @@ class Ec2Fleet:
 
 def _instance(entry: "InstanceTypeDef") -> Instance:
     tags = {tag["Key"]: tag["Value"] for tag in entry.get("Tags", ())}
-    started = float(tags.get(STARTED_TAG, 0))
+    try:
+        started = float(tags.get(STARTED_TAG, 0))
+    except ValueError:  # somebody's hand
+        started = 0.0
     return Instance(
         id=entry["InstanceId"],
         state=_STATES[entry["State"]["Name"]],
@@ -165,6 +197,8 @@ def _translated() -> Iterator[None]:
         yield
     except ClientError as error:
         reason = error.response.get("Error", {})
-        raise FleetError(f"{reason.get('Code', 'unknown')}: {reason.get('Message', '')}") from error
+        refused = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400) < 500
+        text = f"{reason.get('Code', 'unknown')}: {reason.get('Message', '')}"
+        raise FleetError(text, refused=refused) from error
     except BotoCoreError as error:
-        raise FleetError(f"EC2 cannot be reached: {error}") from error
+        raise FleetError(f"EC2 cannot be reached: {error}", refused=False) from error

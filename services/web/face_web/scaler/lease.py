@@ -42,7 +42,14 @@ class Lease:
     @property
     def leading(self) -> bool:
         """Whether this host may act: it leads, and nobody can have taken over yet."""
-        return self._renewed_at is not None and self._clock() - self._renewed_at < 0.8 * self._seconds
+        renewed_at = self._renewed_at  # once: other threads ask, too
+        return renewed_at is not None and self._clock() - renewed_at < 0.8 * self._seconds
+
+    @property
+    def news_age(self) -> float:
+        """Seconds since what was published last was written, as far as this host's own clock can tell."""
+        renewed_at = self._renewed_at
+        return self._clock() - (self._seen_at if renewed_at is None else renewed_at)
 
     @property
     def held(self) -> bool:
@@ -85,10 +92,11 @@ class Lease:
         self._read(body)
         if tag != self._tag:
             self._tag, self._seen_at = tag, began
-        if self.leader == self._holder:  # a write of ours whose answer was lost
-            self._lead(tag, began)
+        if self.leader == self._holder:  # a write of ours whose answer was lost; only a new one says that we lead
+            self._claim(tag, began)
         elif self.leader is None or began - self._seen_at >= self._seconds:
-            self._take_over(tag, began)
+            self.fence += 1
+            self._claim(tag, began)
 
     def release(self) -> None:
         """Let another host lead at once."""
@@ -108,8 +116,7 @@ class Lease:
             _log.error("the lease object is damaged and will be replaced")
             self.leader, self.published = "", {}
 
-    def _take_over(self, tag: str, began: float) -> None:
-        self.fence += 1
+    def _claim(self, tag: str, began: float) -> None:
         newer = self._store.put_over(KEY, self._body(self._holder, self.published), "application/json", tag)
         if newer is not None:
             self._lead(newer, began)

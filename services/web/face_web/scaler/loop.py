@@ -15,29 +15,33 @@ from face_web.scaler.plan import Memory, Observation, Plan, Policy, plan, predic
 from face_web.traffic import Traffic
 
 _log = logging.getLogger(__name__)
+_FAULTS = 5  # failed decisions in a row after which a leader steps back
 
 
 class Fleet(Protocol):
-    """Where instances are changed. Every call raises FleetError when it fails."""
+    """Where instances are changed. Each call returns the ids that it changed, and raises FleetError when none was."""
 
     def launch(self, count: int, token: str) -> list[str]:
-        """Launch instances; the ids of those that came. The same token never launches twice."""
+        """Launch instances. The same token never launches twice."""
 
-    def start(self, ids: Sequence[str]) -> None:
+    def start(self, ids: Sequence[str]) -> list[str]:
         """Start stopped instances."""
 
-    def stop(self, ids: Sequence[str]) -> None:
+    def stop(self, ids: Sequence[str]) -> list[str]:
         """Drain and stop instances."""
 
-    def terminate(self, ids: Sequence[str]) -> None:
+    def terminate(self, ids: Sequence[str]) -> list[str]:
         """Drain and terminate instances."""
 
 
 class Audience(Protocol):
-    """Who is told of every decision: the metrics."""
+    """Who is told of every tick: the metrics."""
 
     def decided(self, status: Mapping[str, Any]) -> None:
         """A tick of the leader is over; its outcome as the body of GET /v1/fleet."""
+
+    def follows(self) -> None:
+        """Another host leads."""
 
 
 class Scaler:
@@ -53,14 +57,15 @@ class Scaler:
         log: DecisionLog,
         reporter: HostReporter,
         traffic: Traffic,
-        breaker: Breaker,
+        starting: Breaker,
+        retiring: Breaker,
         audience: Audience,
         run: str,
         now: Callable[[], float],
     ) -> None:
-        """`breaker` guards the calls that change the fleet; `run` is unique to this run of this host, in 26 characters.
+        """The breakers guard the calls that start and that retire workers.
 
-        `now` is the wall clock in seconds since the epoch.
+        `run` is unique to this run of this host, in 26 characters; `now` is the wall clock in seconds since the epoch.
         """
         self._policy = policy
         self._observer = observer
@@ -69,13 +74,18 @@ class Scaler:
         self._log = log
         self._reporter = reporter
         self._traffic = traffic
-        self._breaker = breaker
+        self._starting = starting
+        self._retiring = retiring
         self._audience = audience
         self._run = run
         self._now = now
         self._memory = Memory(now())
         self._fence = -1
         self._launches = 0
+        self._unanswered: tuple[int, str] | None = None
+        """Count and token of a launch that nobody knows the outcome of: it is repeated as it was until EC2 answers."""
+        self._faults = 0
+        self._left = False
         self._status: dict[str, Any] = {}
 
     def tick(self) -> None:
@@ -86,19 +96,34 @@ class Scaler:
                 self._lead()
                 self._log.save()
             else:
-                self._reporter.step()
+                self._follow()
         except TransientError as error:
             _log.warning("the bucket cannot be reached", extra={"reason": str(error)})
 
     def _lead(self) -> None:
         if self._fence != self._lease.fence:  # a new term
-            self._fence, self._launches = self._lease.fence, 0
+            self._fence, self._launches, self._unanswered = self._lease.fence, 0, None
             self._memory = Memory(self._now())
             self._observer.inherit(self._lease.published.get("learned", {}))
-        self._decide()
+        try:
+            self._decide()
+            self._faults = 0
+        except Exception:
+            self._faults += 1
+            if self._faults >= _FAULTS:  # whatever is wrong here, another host may do better
+                self._lease.release()
+            raise
+
+    def _follow(self) -> None:
+        if self._fence >= 0:  # it led before: what it remembers is not the last any more
+            self._fence = -1
+            self._log.flush()
+            self._log.forget()
+            self._audience.follows()
+        self._reporter.step()
 
     def look(self) -> tuple[Observation, Plan]:
-        """What would be decided now; changes nothing."""
+        """What would be decided now, without a history: no arrivals, no quiet period. Changes nothing."""
         self._lease.peek()
         self._observer.inherit(self._lease.published.get("learned", {}))
         now = self._now()
@@ -106,7 +131,8 @@ class Scaler:
         return observation, plan(observation, self._policy, self._memory, now)
 
     def leave(self) -> None:
-        """Save what is unsaved and let another host lead at once."""
+        """Save what is unsaved and let another host lead at once. A tick under way changes nothing any more."""
+        self._left = True
         try:
             self._log.flush()
         except TransientError as error:
@@ -133,11 +159,18 @@ class Scaler:
         return self._log.recent(limit, self._now())
 
     def predicted_wait(self) -> float | None:
-        """Seconds until a photo that comes now would be begun; None when there are no recent numbers."""
-        status = self.status()
-        if status.get("wait_s") is None or self._now() - status["now"] > self._policy.stale_seconds:
+        """Seconds until a photo that comes now would be begun.
+
+        None when nothing waits before it (whatever a boot takes: only photos that come start workers), and when there
+        are no recent numbers.
+        """
+        status, age = self.status(), self._lease.news_age if not self._lease.leading else 0.0
+        if status.get("wait_s") is None or age > self._policy.stale_seconds:
             return None
-        wait: float = status["wait_s"] + self._traffic.unanswered_since(status["now"]) / status["photos_per_s"]
+        newer = self._traffic.unanswered_since(self._now() - age if age else status["now"])
+        if not newer and not status["backlog"]["visible"]:
+            return None
+        wait: float = status["wait_s"] + newer / status["photos_per_s"]
         return wait
 
     def _keep_lease(self) -> None:
@@ -152,56 +185,103 @@ class Scaler:
         wished = plan(observation, self._policy, self._memory, now)
         self._memory = wished.memory
         done = self._act(wished, now)
-        wait = predicted_wait(observation, self._policy, max(done.desired, 1), now)
+        wait = predicted_wait(observation, self._policy, self._expected(done), now)
         decision = decision_line(observation, done, wait, now) | {"leader": self._lease.leader, "fence": self._fence}
         self._status = fleet_status(observation, decision, self._policy, self._observer.oldest_seconds(now))
         self._log.add(decision)
         self._audience.decided(self._status)
         _log.log(logging.INFO if done.action != "hold" else logging.DEBUG, done.reason, extra={"decision": decision})
 
+    @staticmethod
+    def _expected(done: Plan) -> int:
+        """How many workers there will be for a photo that comes now: at least one, unless none can be started."""
+        return done.desired if done.cause in ("daily-hours", "ec2-failing") else max(done.desired, 1)
+
     def _act(self, wished: Plan, now: float) -> Plan:
-        """Carry the plan out; the plan as far as it was carried out, with what went wrong in its reason."""
+        """Carry the plan out; what was done of it, with what went wrong in its reason."""
         if wished.action == "hold":
             return wished
-        remaining = self._breaker.remaining(now)
+        breaker = self._starting if wished.action == "start" else self._retiring
+        remaining = breaker.remaining(now)
         if remaining:
-            why = f"EC2 failed {self._breaker.failures} times, next try in {remaining:.0f} s ({self._breaker.reason})"
+            why = f"EC2 failed {breaker.failures} times, next try in {remaining:.0f} s ({breaker.reason})"
             return _undone(wished, f"Waiting: {why}. Wanted: {wished.reason}")
         try:
-            self._change(wished)
+            done = self._start(wished) if wished.action == "start" else self._retire(wished)
+        except LeaseLostError:
+            return _undone(wished, f"The lease ran out before EC2 was called. Wanted: {wished.reason}")
         except FleetError as error:
-            self._breaker.failed(str(error), now)
+            breaker.failed(str(error), now)
             return _undone(wished, f"EC2 failed ({error}). Wanted: {wished.reason}")
-        self._breaker.succeeded()
-        return wished
+        breaker.succeeded()
+        return done
 
-    def _change(self, wished: Plan) -> None:
-        """The calls that the plan consists of, the most urgent first."""
-        launch = wished.launch
+    def _start(self, wished: Plan) -> Plan:
+        """Start stopped workers, and launch the rest, also in place of those that EC2 refuses to start."""
+        started: list[str] = []
         if wished.start:
+            self._check_lease()
             try:
-                self._fleet.start(wished.start)
-            except FleetError as error:  # such as no capacity where a stopped one has its place
+                started = self._fleet.start(wished.start)
+            except FleetError as error:
+                if not error.refused:  # perhaps they start all the same: the next tick will see
+                    raise
                 _log.warning("launching instead of starting", extra={"reason": str(error)})
-                launch += len(wished.start)
-        if launch:
-            self._fleet.launch(launch, f"{self._run}-{self._fence}-{self._launches}-{launch}")
-            self._launches += 1
+        missing = wished.launch + len(wished.start) - len(started)
+        launched = self._launch(missing) if missing else 0
+        came = len(started) + launched
+        short = "" if came == wished.count else f" EC2 had {came} of {wished.count}."
+        return replace(
+            wished,
+            start=tuple(started),
+            launch=launched,
+            desired=wished.size + came,
+            reason=f"{wished.reason}{short}",
+        )
+
+    def _launch(self, count: int) -> int:
+        """Launch workers; how many came. After a call without an answer first that very call again."""
+        self._check_lease()
+        token = f"{self._run}-{self._fence}-{self._launches}-{count}"
+        self._unanswered = self._unanswered or (count, token)
+        try:
+            launched = len(self._fleet.launch(*self._unanswered))
+        except FleetError as error:
+            if error.refused:
+                self._unanswered = None
+            raise
+        self._unanswered, self._launches = None, self._launches + 1
+        return launched
+
+    def _retire(self, wished: Plan) -> Plan:
+        stopped: list[str] = []
+        terminated: list[str] = []
         if wished.stop:
-            self._fleet.stop(wished.stop)
+            self._check_lease()
+            stopped = self._fleet.stop(wished.stop)
         if wished.terminate:
-            self._fleet.terminate(wished.terminate)
+            self._check_lease()
+            terminated = self._fleet.terminate(wished.terminate)
+        return replace(wished, stop=tuple(stopped), terminate=tuple(terminated))
+
+    def _check_lease(self) -> None:
+        """Looking at the world takes time, in which the lease may have run out."""
+        if self._left or not self._lease.leading:
+            raise LeaseLostError
+
+
+class LeaseLostError(Exception):
+    """Another host may lead by now."""
 
 
 def _undone(wished: Plan, reason: str) -> Plan:
     """The plan when nothing of it could be done."""
-    started = wished.launch + len(wished.start)
     return replace(
         wished,
         action="hold",
         cause="ec2-failing",
         reason=reason,
-        desired=wished.desired - started if wished.action == "start" else wished.desired + wished.count,
+        desired=wished.size,
         launch=0,
         start=(),
         stop=(),

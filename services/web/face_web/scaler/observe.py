@@ -21,6 +21,7 @@ from face_web.traffic import Traffic
 _log = logging.getLogger(__name__)
 _SILENT_SECONDS = 45.0  # a worker whose report has not changed for so long is not ready; it writes every 15
 _LONGEST_BOOT = 1800.0
+_LONGEST_DRAIN = 900.0  # after which a worker that says it drains is treated as one that hangs
 _FORGOTTEN_SECONDS = 300.0  # after which reports of the dead are removed
 _REFRESH_SECONDS = 2.0
 
@@ -49,6 +50,7 @@ class Learned:
 
     cold_boots: Measured
     warm_boots: Measured
+    service: Measured
     day: str = ""
     hours: float = 0.0
     """Instance-hours of the day."""
@@ -59,6 +61,7 @@ class Learned:
         return cls(
             cold_boots=Measured(assumed.cold_boot_seconds, published.get("cold_boots", ())),
             warm_boots=Measured(assumed.warm_boot_seconds, published.get("warm_boots", ())),
+            service=Measured(assumed.service_seconds, published.get("service", ()), keep=1),
             day=published.get("day", ""),
             hours=published.get("hours", 0.0),
         )
@@ -68,6 +71,7 @@ class Learned:
         return {
             "cold_boots": [round(seconds, 1) for seconds in self.cold_boots.values],
             "warm_boots": [round(seconds, 1) for seconds in self.warm_boots.values],
+            "service": [round(seconds, 4) for seconds in self.service.values],
             "day": self.day,
             "hours": round(self.hours, 4),
         }
@@ -88,7 +92,7 @@ class Reports:
         self._store = store
         self._clock = clock
         self._tags: dict[str, str] = {}
-        self._read_at = clock()
+        self._read_at = -math.inf
         self.workers: dict[str, WorkerReport] = {}
         """By instance."""
         self.hosts: dict[str, WebReport] = {}
@@ -98,16 +102,20 @@ class Reports:
     def refresh(self) -> None:
         """Read what has changed. TransientError as the store's; whoever could not report meanwhile is not blamed."""
         tags = self._store.tags(REPORTS)
-        outage = self._clock() - self._read_at
-        self._read_at = self._clock()
-        if outage > _SILENT_SECONDS / 3:
-            self._news_at = dict.fromkeys(self._news_at, self._read_at)
+        now = self._clock()
         for key in [key for key, tag in tags.items() if self._tags.get(key) != tag]:
-            self._news_at[key] = self._read_at
             self._read(key)
+            self._tags[key], self._news_at[key] = tags[key], now
         for key in self._tags.keys() - tags.keys():
             self._forget(key)
-        self._tags = tags
+        if self.age > _SILENT_SECONDS / 3:
+            self._news_at = dict.fromkeys(self._news_at, now)
+        self._read_at = now
+
+    @property
+    def age(self) -> float:
+        """Seconds since all of them were read; infinite when that was never possible."""
+        return self._clock() - self._read_at
 
     def silent_seconds(self, report: WorkerReport | WebReport) -> float:
         """For how long there has been no news of somebody."""
@@ -135,6 +143,7 @@ class Reports:
         self.workers = {name: report for name, report in self.workers.items() if report.key != key}
         self.hosts = {name: report for name, report in self.hosts.items() if report.key != key}
         self._news_at.pop(key, None)
+        self._tags.pop(key, None)
 
 
 class Observer:
@@ -149,27 +158,31 @@ class Observer:
         traffic: Traffic,
         assumed: Assumptions,
         breaker: Breaker,
+        stale_seconds: float,
     ) -> None:
-        """`breaker` guards the calls that see instances."""
+        """`breaker` guards the calls that see instances; reports older than `stale_seconds` say nothing of workers."""
         self._requests = requests
         self._instances = instances
         self._reports = reports
         self._traffic = traffic
         self._assumed = assumed
         self._breaker = breaker
+        self._stale_seconds = stale_seconds
+        self.inherit({})
+
+    def inherit(self, published: Mapping[str, Any]) -> None:
+        """Begin anew with what the last leader learned, and nothing that this host may have seen in an earlier term."""
+        self.learned = Learned.of(published, self._assumed)
         self._rate = ArrivalRate()
         self._backlog: Backlog | None = None
         self._arrived: dict[str, int] = {}
         self._workers: list[Worker] = []
         self._booting: set[str] = set()
+        self._alive_at: dict[str, float] = {}
+        """When a worker was ready last, or seen first although it should have been ready long before."""
+        self._draining_since: dict[str, float] = {}
         self._refreshed_at = -math.inf
         self._observed_at: float | None = None
-        self.learned = Learned.of({}, assumed)
-
-    def inherit(self, published: Mapping[str, Any]) -> None:
-        """Begin with what the last leader learned."""
-        self.learned = Learned.of(published, self._assumed)
-        self._observed_at = None
 
     def observe(self, now: float) -> Observation:
         """The state of the service now (seconds since the epoch); what cannot be read is None or as old as it says."""
@@ -177,7 +190,8 @@ class Observer:
         arrived = self._arrivals()
         self._rate.add(arrived, now)
         blind = self._see_workers(now)
-        learned, reports = self.learned, self._reports.workers.values()
+        learned = self.learned
+        reports = [self._reports.workers[one.id] for one in self._workers if one.state == "ready"]
         if self._observed_at is not None:
             running = sum(worker.state != "stopped" for worker in self._workers)
             learned.spend(running, now - self._observed_at, now)
@@ -233,7 +247,9 @@ class Observer:
     def _service_seconds(self) -> float:
         reported = [report.service_seconds for report in self._living_hosts()]
         known = [seconds for seconds in (self._traffic.service_seconds(), *reported) if seconds]
-        return sum(known) / len(known) if known else self._assumed.service_seconds
+        if known:
+            self.learned.service.add(sum(known) / len(known))
+        return self.learned.service.mean()
 
     def _living_hosts(self) -> list[WebReport]:
         reports = self._reports
@@ -250,34 +266,62 @@ class Observer:
             self._breaker.failed(str(error), now)
             return str(error)
         self._breaker.succeeded()
-        self._remove_reports_without({instance.id for instance in instances})
-        self._workers = [self._worker(instance) for instance in instances]
+        if self._reports.age > self._stale_seconds:
+            return "the workers' reports cannot be read"
+        self._forget({instance.id for instance in instances})
+        self._workers = [self._worker(instance, now) for instance in instances]
         return ""
 
-    def _worker(self, instance: Instance) -> Worker:
+    def _worker(self, instance: Instance, now: float) -> Worker:
         report = self._reports.workers.get(instance.id)
         if report is not None and self._reports.silent_seconds(report) > _SILENT_SECONDS:
             report = None
-        state: Literal["booting", "ready", "draining", "stopped"] = "booting"
+        state = self._state(instance, report, now)
+        since = max(instance.since, self._alive_at.get(instance.id, 0.0))
+        return Worker(instance.id, state, since, instance.warm, report is not None and report.held > 0)
+
+    def _state(
+        self, instance: Instance, report: WorkerReport | None, now: float
+    ) -> Literal["booting", "ready", "draining", "stopped"]:
+        if instance.state == "stopped" and report is None:  # a mocked EC2 says stopped while the worker still drains
+            self._alive_at.pop(instance.id, None)
+            return "stopped"
         if instance.state != "running":
-            # A mocked EC2 says stopped while the worker is still draining.
-            state = "stopped" if instance.state == "stopped" and report is None else "draining"
-        elif report is not None and report.ready_at >= instance.since:
-            state = "draining" if report.draining else "ready"
-            self._learn(instance, report)
-        if state == "booting":
+            return "draining"
+        if report is None or report.ready_at < instance.since:
+            self._watch_boot(instance, now)
+            return "booting"
+        if report.draining:
+            since = self._draining_since.setdefault(instance.id, now)
+            return "draining" if now - since < _LONGEST_DRAIN else "booting"
+        self._learn(instance, report)
+        self._draining_since.pop(instance.id, None)
+        self._alive_at[instance.id] = now
+        return "ready"
+
+    def _watch_boot(self, instance: Instance, now: float) -> None:
+        """Note that it boots; one that should have been ready when it was first seen gets as long as a new one."""
+        if instance.id in self._booting or instance.id in self._alive_at:
+            return
+        boots = self.learned.warm_boots if instance.warm else self.learned.cold_boots
+        if now - instance.since > boots.p90():
+            self._alive_at[instance.id] = now
+        else:
             self._booting.add(instance.id)
-        return Worker(instance.id, state, instance.since, instance.warm, report is not None and report.held > 0)
 
     def _learn(self, instance: Instance, report: WorkerReport) -> None:
         """Note how long a boot took that was watched from its beginning."""
         if instance.id in self._booting:
-            self._booting.remove(instance.id)
             seconds = min(report.ready_at - instance.since, _LONGEST_BOOT)
             (self.learned.warm_boots if instance.warm else self.learned.cold_boots).add(seconds)
+        self._booting.discard(instance.id)
 
-    def _remove_reports_without(self, instances: set[str]) -> None:
-        """Tidy up after those who could not do it themselves."""
+    def _forget(self, instances: set[str]) -> None:
+        """Forget the workers that are gone, and tidy up after those who could not do it themselves."""
+        self._booting &= instances
+        for remembered in (self._alive_at, self._draining_since):
+            for one in remembered.keys() - instances:
+                del remembered[one]
         workers = self._reports.workers.values()
         gone: list[WorkerReport | WebReport] = [report for report in workers if report.instance not in instances]
         for report in [*gone, *self._reports.hosts.values()]:

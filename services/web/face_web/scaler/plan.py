@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Action = Literal["start", "retire", "hold"]
-Starting = Literal["backlog", "arrivals", "minimum", "overdue"]
+Starting = Literal["backlog", "arrivals", "minimum"]
 Holding = Literal["steady", "quiet", "busy", "maximum", "daily-hours", "stale"]
-Cause = Starting | Holding | Literal["surplus", "pool", "ec2-failing"]
+Cause = Starting | Holding | Literal["surplus", "pool", "overdue", "ec2-failing"]
 """Why, in one word: the label by which metrics count decisions."""
 _OVERDUE = 2.0  # times the usual boot
 
@@ -27,7 +27,7 @@ class Policy:
     """Stopped workers to keep: they start faster than new ones."""
     drain_seconds: float = 30.0
     """Time in which a backlog should be gone, boot included; at least a quarter of it is allowed for work."""
-    utilisation: float = 0.75
+    utilisation: float = 0.8
     """Share of its time that a worker may be busy under steady load; the rest absorbs chance."""
     quiet_seconds: float = 120.0
     """The fleet never shrinks below the most that was needed at any time during the last so many seconds."""
@@ -135,6 +135,8 @@ class Plan:
     reason: str
     desired: int
     """Workers that should be ready or booting after this."""
+    size: int
+    """Workers that can be counted on now."""
     memory: Memory
     need: Need | None = None
     launch: int = 0
@@ -190,25 +192,29 @@ def plan(observation: Observation, policy: Policy, memory: Memory, now: float) -
     fleet, backlog = Fleet.of(observation, policy, now), observation.backlog
     if observation.blind:
         reason = f"Holding {_workers(fleet.size)}: the fleet could not be read ({observation.blind})."
-        return Plan("hold", "stale", reason, fleet.size, Memory(now))
+        return Plan("hold", "stale", reason, fleet.size, fleet.size, Memory(now))
     if backlog is None or now - backlog.counted_at > policy.stale_seconds:
         ago = "never" if backlog is None else f"last {now - backlog.counted_at:.0f} s ago"
         reason = f"Holding {_workers(fleet.size)}: the queue was {ago} counted."
-        return Plan("hold", "stale", reason, fleet.size, Memory(now))
+        return Plan("hold", "stale", reason, fleet.size, fleet.size, Memory(now))
     need = _need(observation, backlog, fleet, policy, now)
     memory = memory.remember(need.workers, now, policy.quiet_seconds)
     here = _Situation(observation, backlog, policy, fleet, need, memory, now)
-    return _grow(here) if fleet.overdue or fleet.size < here.wanted else _shrink(here)
+    return _grow(here) if fleet.size < here.wanted else _shrink(here)
 
 
 def predicted_wait(observation: Observation, policy: Policy, desired: int, now: float) -> float | None:
-    """Seconds until a photo that came now would be begun, should the fleet become `desired`; None without numbers."""
-    if observation.backlog is None:
+    """Seconds until a photo that came now would be begun, should the fleet become `desired`.
+
+    None when nobody can tell: without recent counts, and when no worker runs or will.
+    """
+    if observation.backlog is None or now - observation.backlog.counted_at > policy.stale_seconds:
         return None
     fleet = Fleet.of(observation, policy, now)
     missing = max(desired - fleet.size, 0)
     ready = [_seconds_to_ready(worker, observation, now) for worker in fleet.running]
-    ready += [_next_boot(observation, fleet)] * missing
+    warm = min(missing, len(fleet.stopped))
+    ready += [observation.warm_boot_seconds] * warm + [observation.cold_boot_seconds] * (missing - warm)
     rate = observation.slots / observation.service_seconds
     left, at = float(observation.backlog.visible + observation.backlog.in_flight), 0.0
     for working, moment in enumerate(sorted(ready)):
@@ -269,14 +275,15 @@ class _Situation:
     @property
     def startable(self) -> int:
         """How many of the missing workers the limits allow to be started."""
-        room = self.policy.max_workers - self.fleet.size - len(self.fleet.draining)
+        fleet = self.fleet
+        room = self.policy.max_workers - fleet.size - len(fleet.draining) - len(fleet.overdue)
         wanted = min(self.wanted, self.policy.min_workers) if self.hours_spent else self.wanted
         return max(min(wanted - self.fleet.size, room), 0)
 
     def hold(self, cause: Holding, why: str) -> Plan:
         """A plan that changes nothing."""
         reason = f"Holding {_workers(self.fleet.size)}: {why}."
-        return Plan("hold", cause, reason, self.fleet.size, self.memory, self.need)
+        return Plan("hold", cause, reason, self.fleet.size, self.fleet.size, self.memory, self.need)
 
     def demand(self) -> str:
         """The load, in words."""
@@ -287,52 +294,48 @@ class _Situation:
 
 
 def _grow(here: _Situation) -> Plan:
-    """Replace overdue workers and start what is missing, as far as the limits allow."""
+    """Start what is missing, as far as the limits allow, and give up what does not become ready."""
     fleet, number = here.fleet, here.startable
-    overdue = tuple(worker.id for worker in fleet.overdue)
     start = tuple(worker.id for worker in fleet.stopped[:number])
     why = f"{here.demand()}; that needs {_workers(here.need.workers)}{_limit(here)}, and there are {fleet.size}"
-    given_up = f"Giving up {_workers(len(overdue))} that did not become ready. " if overdue else ""
-    if number:
-        how = f" ({len(start)} from stopped)" if start else ""
-        return Plan(
-            action="start",
-            cause=_starting(here),
-            reason=f"{given_up}Starting {number}{how}: {why}.",
-            desired=fleet.size + number,
-            memory=here.memory,
-            need=here.need,
-            launch=number - len(start),
-            start=start,
-            terminate=overdue,
-        )
-    if overdue:
-        return Plan(
-            "retire",
-            "overdue",
-            f"{given_up}Starting none: {why}.",
-            fleet.size,
-            here.memory,
-            here.need,
-            terminate=overdue,
-        )
-    return here.hold("daily-hours" if here.hours_spent else "maximum", why)
+    if not number:
+        return _give_up(here) if fleet.overdue else here.hold("daily-hours" if here.hours_spent else "maximum", why)
+    how = f" ({len(start)} from stopped)" if start else ""
+    return Plan(
+        action="start",
+        cause=_starting(here),
+        reason=f"Starting {number}{how}: {why}.",
+        desired=fleet.size + number,
+        size=fleet.size,
+        memory=here.memory,
+        need=here.need,
+        launch=number - len(start),
+        start=start,
+    )
+
+
+def _give_up(here: _Situation) -> Plan:
+    """Terminate what does not become ready; what it is needed for is started as soon as it is gone."""
+    overdue = tuple(worker.id for worker in here.fleet.overdue)
+    reason = f"Giving up {_workers(len(overdue))} that did not become ready; {here.demand()}."
+    size = here.fleet.size
+    return Plan("retire", "overdue", reason, size, size, here.memory, here.need, terminate=overdue)
 
 
 def _starting(here: _Situation) -> Starting:
     """What calls for more workers than there are."""
-    if here.need.workers <= here.fleet.size or here.need.workers < here.policy.min_workers:
-        return "overdue" if here.fleet.overdue else "minimum"
+    if here.need.workers < here.policy.min_workers:
+        return "minimum"
     return "backlog" if here.need.drain > here.need.load else "arrivals"
 
 
 def _limit(here: _Situation) -> str:
     """What keeps the fleet from what is needed, in words."""
-    policy, missing = here.policy, here.wanted - here.fleet.size
+    policy, fleet, missing = here.policy, here.fleet, here.wanted - here.fleet.size
     if here.hours_spent and here.startable < missing:
         return f" (but the limit of {policy.hours_a_day:g} instance-hours a day is reached)"
     if here.startable < missing:
-        return f" (but the maximum is {policy.max_workers} and {len(here.fleet.draining)} drain)"
+        return f" (but the maximum is {policy.max_workers} and {len(fleet.draining) + len(fleet.overdue)} are going)"
     if here.need.workers > policy.max_workers:
         return f" (the maximum is {policy.max_workers})"
     if here.need.workers < policy.min_workers:
@@ -355,21 +358,22 @@ def _shrink(here: _Situation) -> Plan:
             cause="surplus",
             reason=f"Retiring {len(retired)} of {fleet.size}: {why}.",
             desired=fleet.size - len(retired),
+            size=fleet.size,
             memory=here.memory,
             need=here.need,
             stop=retired[:places],
             terminate=retired[places:] + extra,
         )
+    if fleet.overdue:
+        return _give_up(here)
     if extra:
         why = f"Terminating {len(extra)} stopped: no more than {policy.warm_workers} are kept."
-        return Plan("retire", "pool", why, fleet.size, here.memory, here.need, terminate=extra)
+        return Plan("retire", "pool", why, fleet.size, fleet.size, here.memory, here.need, terminate=extra)
     if fleet.size > target:
         return here.hold("busy", f"all are at work or boot for what waits; {here.demand()}")
     if here.need.workers < fleet.size and fleet.size > policy.min_workers:
-        return here.hold(
-            "quiet",
-            f"{here.need.workers} would do from now on, more were needed within the last {policy.quiet_seconds:g} s",
-        )
+        quiet = f"{policy.quiet_seconds:g} s"
+        return here.hold("quiet", f"{here.need.workers} would do from now on, more were needed within the last {quiet}")
     return here.hold("steady", f"as many as are needed; {here.demand()}")
 
 
