@@ -29,7 +29,7 @@ _SAVE_EVERY_SECONDS = 60.0
 _HOSTS_EVERY_SECONDS = 0.3
 _START_TAKES = 5.0  # seconds that a worker needs from exec to ready, until it was measured
 _USUAL = {
-    "FACE_DRAIN_TARGET_SECONDS": "2",  # a fleet on one machine costs nothing and is there to be watched
+    "FACE_DRAIN_TARGET_SECONDS": "0.5",  # a fleet on one machine costs nothing and is there to be watched
     "FACE_QUIET_SECONDS": "30",
     "FACE_PATIENCE_SECONDS": "120",  # many workers that start at once on few cores
 }

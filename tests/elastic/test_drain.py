@@ -16,6 +16,7 @@ from local.resources import ec2_client
 from local.stack import Stack
 from tests.elastic.conftest import queue_counts, results
 from tests.stacks import running_stack
+from tests.unit.test_worker import eventually
 
 PHOTOS = 500
 CLIENTS = 20
@@ -33,6 +34,13 @@ def stack(state: Path) -> Iterator[Stack]:
     settings = {"FACE_VISIBILITY_SECONDS": str(VISIBILITY_SECONDS), "FACE_QUIET_SECONDS": "30"}
     with running_stack(state, settings, min_workers=2, max_workers=4) as running:
         yield running
+
+
+def outcomes(state: Path) -> Counter[str]:
+    """What the workers say became of the jobs."""
+    logs = [log.read_text().splitlines() for log in (state / "logs").glob("i-*.log")]
+    lines = [json.loads(line) for log in logs for line in log]
+    return Counter(line["outcome"] for line in lines if line.get("message") == "answered")
 
 
 @pytest.mark.timeout(600)
@@ -63,16 +71,11 @@ def test_forced_scale_in_loses_nothing_and_delays_nothing(stack: Stack, state: P
         answers = list(threads.map(classic, range(PHOTOS)))
     over.set()
     thread.join()
-    outcomes = Counter(
-        line["outcome"]
-        for log in (state / "logs").glob("i-*.log")
-        for line in map(json.loads, log.read_text().splitlines())
-        if line.get("message") == "answered"
-    )
-    print(f"\n{len(retired)} retired; slowest answer {max(seconds):.1f} s; {dict(outcomes)}")
+    eventually(lambda: sum(outcomes(state).values()) >= PHOTOS)  # a worker logs after it has answered
+    print(f"\n{len(retired)} retired; slowest answer {max(seconds):.1f} s; {dict(outcomes(state))}")
     assert answers == [f"{number:03d}:no-face" for number in range(PHOTOS)]
     assert results(stack) == PHOTOS
-    assert outcomes == {"done": PHOTOS}
+    assert outcomes(state) == {"done": PHOTOS}
     assert len(retired) > 10
     assert max(seconds) < VISIBILITY_SECONDS / 2
     assert queue_counts(stack) == 0
