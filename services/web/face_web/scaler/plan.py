@@ -370,7 +370,7 @@ def _shrink(here: _Situation) -> Plan:
         why = f"Terminating {len(extra)} stopped: no more than {policy.warm_workers} are kept."
         return Plan("retire", "pool", why, fleet.size, fleet.size, here.memory, here.need, terminate=extra)
     if fleet.size > target:
-        return here.hold("busy", f"all are at work or boot for what waits; {here.demand()}")
+        return here.hold("busy", f"all are at work, or photos wait; {here.demand()}")
     if here.need.workers < fleet.size and fleet.size > policy.min_workers:
         quiet = f"{policy.quiet_seconds:g} s"
         return here.hold("quiet", f"{here.need.workers} would do from now on, more were needed within the last {quiet}")
@@ -378,14 +378,8 @@ def _shrink(here: _Situation) -> Plan:
 
 
 def _dispensable(here: _Situation) -> list[Worker]:
-    """Workers that may be retired, the least useful first: those that boot, then idle ones.
-
-    None at all while some boot for photos that wait: what they were started for is not done yet.
-    """
-    running = here.fleet.running
-    if here.backlog.visible + here.backlog.in_flight and any(worker.state == "booting" for worker in running):
-        return []
-    idle = (worker for worker in running if not worker.busy)
+    """Workers that may be retired, the least useful first: those that boot, then idle ones; none while photos wait."""
+    idle = [worker for worker in here.fleet.running if not worker.busy and not here.backlog.visible]
     return sorted(idle, key=lambda worker: (worker.state == "ready", -worker.since))
 
 
