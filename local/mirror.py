@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _THREADS = 8
 GALLERY = "gallery/"
+_OF_ONE_RUN = ("fleet/leader.json", "fleet/reports/")  # who leads and who works now: no news for the next run
 
 
 class Mirror:
@@ -29,7 +30,7 @@ class Mirror:
         self._index = folder / "etags.json"
         self._objects = folder / "objects"
         self._lock = threading.Lock()
-        self._awaited = set(self._etags())
+        self._awaited = {key for key in self._etags() if not key.startswith(_OF_ONE_RUN)}
         """Saved objects that are not in the bucket again yet."""
 
     def save(self, prefix: str = "") -> int:
@@ -64,7 +65,8 @@ class Mirror:
     def _listing(self, prefix: str) -> Iterator[tuple[str, str]]:
         for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
             for entry in page.get("Contents", ()):
-                yield entry["Key"], entry["ETag"]
+                if not entry["Key"].startswith(_OF_ONE_RUN):
+                    yield entry["Key"], entry["ETag"]
 
     def _download(self, key: str) -> bool:
         try:

@@ -75,6 +75,7 @@ def test_the_mirror_brings_objects_back_and_forgets_what_was_removed(localstack:
     s3 = s3_client(localstack)
     for bucket in ("mirror-before", "mirror-after"):
         s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket="mirror-before", Key="fleet/leader.json", Body=b"who led")
     objects = {"gallery/default.lance/_versions/1.manifest": b"\x00", "images/x": b"photo", "images/../../etc": b"odd"}
     for key, body in objects.items():
         s3.put_object(Bucket="mirror-before", Key=key, Body=body)
