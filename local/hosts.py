@@ -37,8 +37,8 @@ class Host:
         self._warm_boot_seconds = warm_boot_seconds
         self._grace_seconds = grace_seconds
 
-    def run(self, now: float) -> None:
-        """The instance runs: go on booting, start the worker, start it again when it has crashed."""
+    def run(self, now: float) -> bool:
+        """The instance runs: go on booting, start the worker, start it again when it has crashed; whether it has."""
         if self.phase == "off":
             self.phase, self._until = "booting", now + self._boot_seconds
             self._boot_seconds = self._warm_boot_seconds
@@ -50,8 +50,10 @@ class Host:
             self.crashes += 1
             self.fragile = self.fragile + 1 if time.monotonic() - self.worker.started_at < _FRAGILE_SECONDS else 1
             self.phase, self._until = "booting", now + _RESTART_SECONDS
+            return True
         elif self.phase == "stopping":  # what has begun to shut down does so, and boots afterwards
             self.shut_down(now)
+        return False
 
     def shut_down(self, now: float) -> None:
         """The instance stops: SIGTERM, and SIGKILL after the grace period."""
@@ -110,9 +112,7 @@ class Hosts:
             self._hosts[instance] = self._make_host(instance)
         for instance, host in list(self._hosts.items()):
             if states.get(instance) in _RUNNING:
-                crashes = host.crashes
-                host.run(now)
-                if host.crashes > crashes:
+                if host.run(now):
                     self._crashed(instance, host)
             else:
                 host.shut_down(now)

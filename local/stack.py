@@ -146,14 +146,14 @@ class Stack:
     def _finish_queue(self) -> None:
         """Let the workers finish what is queued: LocalStack forgets its queues."""
         deadline = time.monotonic() + _QUEUE_SECONDS
-        while self._is_serving() and time.monotonic() < deadline and self._queued():
+        while self._is_serving() and time.monotonic() < deadline and self.queued():
             time.sleep(0.2)
 
     def _is_serving(self) -> bool:
         busy = self.hosts is not None and not self.hosts.idle
         return busy and self._localstack is not None and self._localstack.ended() is None
 
-    def _queued(self) -> int:
+    def queued(self) -> int:
         """Jobs on the request queue, visible or in flight."""
         counts = SqsQueue(sqs_client(self._resources.endpoint), self._resources.request_queue_url).counts()
         return counts.visible + counts.in_flight
@@ -203,7 +203,7 @@ class Stack:
         assert self._mirror is not None  # the loop starts after it is made
         self._mirror.restore(gallery=False)
         self._mirror.save(GALLERY)
-        if not self._queued():
+        if not self.queued():
             self._mirror.save()
 
     def _save(self) -> None:

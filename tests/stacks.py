@@ -4,10 +4,29 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local.localstack import free_port
+from local.resources import ec2_client, s3_client
 from local.stack import ROOT, Options, Stack
+
+if TYPE_CHECKING:
+    from types_boto3_ec2.type_defs import InstanceTypeDef
+
+
+def results(stack: Stack) -> int:
+    """How many results the bucket holds."""
+    assert stack.resources is not None
+    s3 = s3_client(stack.resources.endpoint)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=stack.resources.bucket, Prefix="results/")
+    return sum(page["KeyCount"] for page in pages)
+
+
+def instances(stack: Stack) -> list["InstanceTypeDef"]:
+    """Every instance that there ever was, as LocalStack's EC2 tells it."""
+    assert stack.resources is not None
+    pages = ec2_client(stack.resources.endpoint).get_paginator("describe_instances").paginate()
+    return [entry for page in pages for reservation in page["Reservations"] for entry in reservation["Instances"]]
 
 
 @contextmanager

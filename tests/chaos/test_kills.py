@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from face_client import FaceClient
-from local.resources import s3_client
 from local.stack import Stack
 from tests.e2e.test_run import descendants
-from tests.stacks import running_stack
+from tests.stacks import results, running_stack
 
 PHOTOS = 100
 
@@ -55,8 +54,7 @@ def terminate_worker(stack: Stack) -> None:
 
 @pytest.mark.parametrize("strike", [kill_child, kill_nursery, kill_worker, terminate_worker])
 def test_every_photo_is_answered_once_all_the_same(stack: Stack, samples: Path, strike: object) -> None:
-    assert stack.resources is not None
-    before = _results(stack)
+    before = results(stack)
     answered = threading.Semaphore(0)
 
     def classic(number: int) -> str:
@@ -73,11 +71,4 @@ def test_every_photo_is_answered_once_all_the_same(stack: Stack, samples: Path, 
             stack.watch()
             time.sleep(0.1)
     assert [line.result() for line in lines] == [f"{number:03d}:unknown" for number in range(PHOTOS)]
-    assert _results(stack) - before == PHOTOS
-
-
-def _results(stack: Stack) -> int:
-    assert stack.resources is not None
-    s3 = s3_client(stack.resources.endpoint)
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=stack.resources.bucket, Prefix="results/")
-    return sum(page["KeyCount"] for page in pages)
+    assert results(stack) - before == PHOTOS

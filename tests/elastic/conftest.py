@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from local.resources import ec2_client, s3_client
 from local.stack import Stack
+from tests.stacks import instances
 
 
 def fleet(url: str) -> dict[str, Any]:
@@ -24,19 +24,6 @@ def decisions(url: str, limit: int = 2000) -> list[dict[str, Any]]:
     answer = httpx.get(f"{url}/v1/fleet/decisions", params={"limit": limit}, trust_env=False, timeout=30)
     found: list[dict[str, Any]] = answer.json()["decisions"]
     return found
-
-
-def results(stack: Stack) -> int:
-    """How many results the bucket holds."""
-    assert stack.resources is not None
-    s3 = s3_client(stack.resources.endpoint)
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=stack.resources.bucket, Prefix="results/")
-    return sum(page["KeyCount"] for page in pages)
-
-
-def queue_counts(stack: Stack) -> int:
-    """Messages on the request queue, visible or in flight."""
-    return stack._queued()
 
 
 @dataclass
@@ -63,19 +50,12 @@ class Record:
 @contextmanager
 def recorded(stack: Stack) -> Iterator[Record]:
     """Sample EC2 twice a second."""
-    assert stack.resources is not None
-    ec2, record, over = ec2_client(stack.resources.endpoint), Record(), threading.Event()
+    record, over = Record(), threading.Event()
     faults: list[Exception] = []
 
     def sample() -> None:
         while not over.wait(0.5):
-            pages = ec2.get_paginator("describe_instances").paginate()
-            states = [
-                entry["State"]["Name"]
-                for page in pages
-                for reservation in page["Reservations"]
-                for entry in reservation["Instances"]
-            ]
+            states = [entry["State"]["Name"] for entry in instances(stack)]
             running = sum(state in ("pending", "running") for state in states)
             record.samples.append((time.monotonic(), running, len(states)))
 

@@ -9,7 +9,7 @@ import pytest
 
 from face_client import FaceClient
 from local.stack import Stack
-from tests.elastic.conftest import decisions, fleet, queue_counts, recorded
+from tests.elastic.conftest import decisions, fleet, recorded
 from tests.stacks import running_stack
 from tests.unit.test_worker import eventually
 
@@ -64,5 +64,5 @@ def test_the_fleet_follows_the_burst_up_and_down(stack: Stack, samples: Path) ->
     assert record.most == MOST
     assert record.ever <= MOST
     assert down < 20
-    assert queue_counts(stack) == 0
+    assert stack.queued() == 0
     assert all(line["reason"].endswith(".") and len(line["reason"]) > 20 for line in log)

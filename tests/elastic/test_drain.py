@@ -14,8 +14,7 @@ import pytest
 from face_client import FaceClient
 from local.resources import ec2_client
 from local.stack import Stack
-from tests.elastic.conftest import queue_counts, results
-from tests.stacks import running_stack
+from tests.stacks import results, running_stack
 from tests.unit.test_worker import eventually
 
 PHOTOS = 500
@@ -78,4 +77,4 @@ def test_forced_scale_in_loses_nothing_and_delays_nothing(stack: Stack, state: P
     assert outcomes(state) == {"done": PHOTOS}
     assert len(retired) > 10
     assert max(seconds) < VISIBILITY_SECONDS / 2
-    assert queue_counts(stack) == 0
+    assert stack.queued() == 0

@@ -13,10 +13,9 @@ import pytest
 
 from face_client import FaceClient
 from face_web.scaler.fleet import LAUNCH_TAG
-from local.resources import ec2_client
 from local.stack import Stack
-from tests.elastic.conftest import decisions, fleet, queue_counts, recorded, results
-from tests.stacks import running_stack
+from tests.elastic.conftest import decisions, fleet, recorded
+from tests.stacks import instances, results, running_stack
 from tests.unit.test_worker import eventually
 
 MOST = 4
@@ -37,7 +36,6 @@ def leads(url: str) -> bool:
 
 @pytest.mark.timeout(300)
 def test_another_leads_and_nothing_is_launched_twice_or_lost(stack: Stack, samples: Path) -> None:
-    assert stack.resources is not None
     eventually(lambda: any(leads(url) for url in stack.urls), 20)
     first = [leads(url) for url in stack.urls].index(True)
     other = 1 - first
@@ -50,27 +48,21 @@ def test_another_leads_and_nothing_is_launched_twice_or_lost(stack: Stack, sampl
         kept = [threads.submit(classic, stack.urls[other], number) for number in range(PHOTOS)]
         lost = [threads.submit(classic, stack.urls[first], PHOTOS + number) for number in range(PHOTOS)]
         eventually(lambda: fleet(stack.urls[other])["workers"]["booting"] > 0, 20)
-        eventually(lambda: queue_counts(stack) > PHOTOS, 20)
+        eventually(lambda: stack.queued() > PHOTOS, 20)
         os.kill(stack.webs[first].pid, signal.SIGKILL)
         killed, killed_wall = time.monotonic(), time.time()
         eventually(lambda: leads(stack.urls[other]), 20)
         took = time.monotonic() - killed
         answers = [answer.result() for answer in kept]
         broken = sum(answer.exception() is not None for answer in lost)
-        eventually(lambda: queue_counts(stack) == 0, 60)
+        eventually(lambda: stack.queued() == 0, 60)
     print(f"\nthe other leads after {took:.1f} s; {broken} clients of the killed one broke off; at most {record.most}")
     assert answers == [f"{number:03d}:unknown" for number in range(PHOTOS)]
     assert took < 15
     assert record.most <= MOST
     assert record.ever <= MOST
     assert results(stack) == 2 * PHOTOS
-    pages = ec2_client(stack.resources.endpoint).get_paginator("describe_instances").paginate()
-    tags = [
-        {tag["Key"]: tag["Value"] for tag in entry["Tags"]}
-        for page in pages
-        for reservation in page["Reservations"]
-        for entry in reservation["Instances"]
-    ]
+    tags = [{tag["Key"]: tag["Value"] for tag in entry["Tags"]} for entry in instances(stack)]
     for token, count in Counter(tag[LAUNCH_TAG] for tag in tags).items():
         assert count == int(token.rsplit("-", 1)[1])
     log = decisions(stack.urls[other])

@@ -98,6 +98,13 @@ class House:
         written = replace(usual, **fields)
         self.store.put(written.key, written.encode(), "application/json")
 
+    def with_one_ready(self) -> None:
+        """A photo waits, and one worker is ready for it."""
+        self.queue.counted = Counts(1, 0)
+        self.tick()
+        self.report("i-0")
+        self.tick(3)
+
     def states(self) -> dict[str, int]:
         workers: dict[str, int] = self.scaler.status()["workers"]
         return workers
@@ -170,20 +177,14 @@ def test_after_the_quiet_period_workers_are_stopped_and_started_again_as_warm_on
 
 
 def test_a_stopped_instance_whose_worker_still_reports_is_draining(house: House) -> None:
-    house.queue.counted = Counts(1, 0)
-    house.tick()
-    house.report("i-0")
-    house.tick(3)
+    house.with_one_ready()
     house.fleet.stop(["i-0"])
     house.tick(1)
     assert house.states()["draining"] == 1
 
 
 def test_a_worker_that_is_silent_for_long_is_replaced(house: House) -> None:
-    house.queue.counted = Counts(1, 0)
-    house.tick()
-    house.report("i-0")
-    house.tick(3)
+    house.with_one_ready()
     house.tick(50)
     assert house.states()["running"] == 0
     assert house.fleet.calls == ["launch 1"]
@@ -193,10 +194,7 @@ def test_a_worker_that_is_silent_for_long_is_replaced(house: House) -> None:
 
 
 def test_nobody_is_blamed_for_an_outage_of_the_bucket(house: House) -> None:
-    house.queue.counted = Counts(1, 0)
-    house.tick()
-    house.report("i-0")
-    house.tick(3)
+    house.with_one_ready()
     house.store.fault = TransientError(Code.STORAGE_UNAVAILABLE, "away")
     house.tick_blindly(120)
     house.store.fault = None
@@ -205,10 +203,7 @@ def test_nobody_is_blamed_for_an_outage_of_the_bucket(house: House) -> None:
 
 
 def test_a_queue_that_cannot_be_counted_holds_the_fleet(house: House) -> None:
-    house.queue.counted = Counts(1, 0)
-    house.tick()
-    house.report("i-0")
-    house.tick(3)
+    house.with_one_ready()
     house.queue.counted = TransientError(Code.STORAGE_UNAVAILABLE, "away")
     decision = house.tick(60)
     assert (decision["action"], decision["cause"]) == ("hold", "stale")
@@ -231,10 +226,7 @@ def test_failing_launches_open_the_breaker_which_closes_again(house: House) -> N
 
 
 def test_an_unreadable_fleet_changes_nothing_and_is_read_again(house: House) -> None:
-    house.queue.counted = Counts(1, 0)
-    house.tick()
-    house.report("i-0")
-    house.tick(3)
+    house.with_one_ready()
     house.queue.counted = Counts(0, 0)
     house.fleet.fault = FleetError("Unavailable: later")
     decision = house.tick(60)

@@ -7,9 +7,8 @@ from dataclasses import replace
 from face_app.worker import Pace, Worker
 from face_common.errors import TransientError
 from face_common.ports import ObjectStore
+from face_common.report_writer import ReportWriter
 from face_common.reports import WorkerReport
-
-_ALIVE_SECONDS = 15.0  # an unchanged report is written again after this
 
 
 class Reporter:
@@ -29,19 +28,14 @@ class Reporter:
         """`now` is the wall clock in seconds since the epoch; the worker counts as ready from here on."""
         self._store = store
         self._worker = worker
-        self._now = now
-        self._last = WorkerReport(instance, name, slots, pace.capacity, ready_at=now(), at=0.0)
+        self._writer = ReportWriter(store, WorkerReport(instance, name, slots, pace.capacity, now(), at=0.0), now)
 
     def step(self) -> None:
         """Write the report if it is time."""
-        now, worker = self._now(), self._worker
-        report = replace(self._last, held=worker.held, finished=worker.finished, draining=worker.draining)
-        if report != self._last or now - self._last.at > _ALIVE_SECONDS:
-            report = replace(report, at=now)
-            self._store.put(report.key, report.encode(), "application/json")
-            self._last = report
+        last, worker = self._writer.last, self._worker
+        self._writer.tell(replace(last, held=worker.held, finished=worker.finished, draining=worker.draining))
 
     def leave(self) -> None:
         """Remove the report: the worker is gone."""
         with suppress(TransientError):
-            self._store.delete([self._last.key])
+            self._store.delete([self._writer.last.key])

@@ -1,19 +1,47 @@
 """What workers and web hosts tell the scaling loop about themselves, as small objects in the bucket. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 from face_common.contract import InvalidMessageError
 
 REPORTS = "fleet/reports/"
 WORKER_REPORTS = f"{REPORTS}workers/"
 WEB_REPORTS = f"{REPORTS}web/"
+ALIVE_SECONDS = 15.0
+"""A report is written at least so often."""
+
+
+class _Report:
+    """What the reports have in common."""
+
+    __slots__ = ()
+
+    def encode(self) -> bytes:
+        """The report as JSON."""
+        return json.dumps(asdict(self)).encode()  # type: ignore[call-overload]
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """The report in an object, without what a newer version has added; InvalidMessageError when it is none."""
+        try:
+            read: Mapping[str, Any] = json.loads(body)
+            names = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+            report = cls(**{name: read[name] for name in names & read.keys()})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InvalidMessageError(f"not a report: {error}") from error
+        if not report._is_sound():
+            raise InvalidMessageError("not a report: a number is none, or too small")
+        return report
+
+    def _is_sound(self) -> bool:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerReport:
+class WorkerReport(_Report):
     """A worker's state. It is written when it changes, and every few seconds in any case: a sign of life."""
 
     instance: str
@@ -39,22 +67,13 @@ class WorkerReport:
         """Where the report lies in the bucket."""
         return f"{WORKER_REPORTS}{self.instance}.json"
 
-    def encode(self) -> bytes:
-        """The report as JSON."""
-        return json.dumps(asdict(self)).encode()
-
-    @classmethod
-    def decode(cls, body: bytes) -> "WorkerReport":
-        """The report in an object; InvalidMessageError when it is none."""
-        report = cls(**_known(cls, body))
-        numbers = (report.slots, report.capacity, report.ready_at, report.at, report.held, report.finished)
-        if not all(isinstance(number, int | float) for number in numbers) or report.slots < 1 or report.capacity < 1:
-            raise InvalidMessageError("not a worker's report: a number is none, or there are no slots")
-        return report
+    def _is_sound(self) -> bool:
+        numbers = (self.slots, self.capacity, self.ready_at, self.at, self.held, self.finished)
+        return _are_numbers(numbers) and self.slots >= 1 and self.capacity >= 1
 
 
 @dataclass(frozen=True, slots=True)
-class WebReport:
+class WebReport(_Report):
     """What a web host has seen. A report is about one run of the host: its name differs after a restart."""
 
     host: str
@@ -72,26 +91,9 @@ class WebReport:
         """Where the report lies in the bucket."""
         return f"{WEB_REPORTS}{self.host}.json"
 
-    def encode(self) -> bytes:
-        """The report as JSON."""
-        return json.dumps(asdict(self)).encode()
-
-    @classmethod
-    def decode(cls, body: bytes) -> "WebReport":
-        """The report in an object; InvalidMessageError when it is none."""
-        report = cls(**_known(cls, body))
-        numbers = (report.at, report.arrived, report.oldest_at or 0, report.service_seconds or 0)
-        if not all(isinstance(number, int | float) for number in numbers):
-            raise InvalidMessageError("not a web host's report: a number is none")
-        return report
+    def _is_sound(self) -> bool:
+        return _are_numbers((self.at, self.arrived, self.oldest_at or 0, self.service_seconds or 0))
 
 
-def _known(kind: type[WorkerReport] | type[WebReport], body: bytes) -> dict[str, Any]:
-    """The fields in a report that this version knows; those that a newer one has added are left out."""
-    try:
-        read: Mapping[str, Any] = json.loads(body)
-        known = {field.name: read[field.name] for field in fields(kind) if field.name in read}
-        kind(**known)
-    except (ValueError, TypeError, KeyError) as error:
-        raise InvalidMessageError(f"not a report: {error}") from error
-    return known
+def _are_numbers(values: Iterable[object]) -> bool:
+    return all(isinstance(value, int | float) for value in values)

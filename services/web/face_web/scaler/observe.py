@@ -11,7 +11,8 @@ from typing import Any, Literal, Protocol
 from face_common.contract import InvalidMessageError
 from face_common.errors import ObjectMissingError, TransientError
 from face_common.ports import ObjectStore, Queue
-from face_common.reports import REPORTS, WEB_REPORTS, WORKER_REPORTS, WebReport, WorkerReport
+from face_common.report_writer import ReportWriter
+from face_common.reports import ALIVE_SECONDS, REPORTS, WEB_REPORTS, WORKER_REPORTS, WebReport, WorkerReport
 from face_web.scaler.breaker import Breaker
 from face_web.scaler.fleet import FleetError, Instance
 from face_web.scaler.plan import Backlog, Observation, Worker
@@ -19,7 +20,7 @@ from face_web.scaler.rates import ArrivalRate, Measured
 from face_web.traffic import Traffic
 
 _log = logging.getLogger(__name__)
-_SILENT_SECONDS = 45.0  # a worker whose report has not changed for so long is not ready; it writes every 15
+_SILENT_SECONDS = 3 * ALIVE_SECONDS  # a worker whose report has not changed for so long is not ready
 _LONGEST_BOOT = 1800.0
 _LONGEST_DRAIN = 900.0  # after which a worker that says it drains is treated as one that hangs
 _FORGOTTEN_SECONDS = 300.0  # after which reports of the dead are removed
@@ -66,6 +67,10 @@ class Learned:
             hours=published.get("hours", 0.0),
         )
 
+    def boots(self, *, warm: bool) -> Measured:
+        """Boots from stopped, or of new instances."""
+        return self.warm_boots if warm else self.cold_boots
+
     def publish(self) -> dict[str, Any]:
         """What `of` reads."""
         return {
@@ -108,7 +113,7 @@ class Reports:
             self._tags[key], self._news_at[key] = tags[key], now
         for key in self._tags.keys() - tags.keys():
             self._forget(key)
-        if self.age > _SILENT_SECONDS / 3:
+        if self.age > ALIVE_SECONDS:
             self._news_at = dict.fromkeys(self._news_at, now)
         self._read_at = now
 
@@ -181,12 +186,11 @@ class Observer:
         self._alive_at: dict[str, float] = {}
         """When a worker was ready last, or seen first although it should have been ready long before."""
         self._draining_since: dict[str, float] = {}
-        self._refreshed_at = -math.inf
         self._observed_at: float | None = None
 
     def observe(self, now: float) -> Observation:
         """The state of the service now (seconds since the epoch); what cannot be read is None or as old as it says."""
-        self._refresh(now)
+        self._refresh()
         arrived = self._arrivals()
         self._rate.add(arrived, now)
         blind = self._see_workers(now)
@@ -217,12 +221,11 @@ class Observer:
         demand = self._backlog is not None and self._backlog.visible + self._backlog.in_flight
         return max(now - min(known), 0.0) if known and demand else None
 
-    def _refresh(self, now: float) -> None:
-        if now - self._refreshed_at < _REFRESH_SECONDS:
+    def _refresh(self) -> None:
+        if self._reports.age < _REFRESH_SECONDS:
             return
         try:
             self._reports.refresh()
-            self._refreshed_at = now
         except TransientError as error:
             _log.warning("reports cannot be read", extra={"reason": str(error)})
 
@@ -303,8 +306,7 @@ class Observer:
         """Note that it boots; one that should have been ready when it was first seen gets as long as a new one."""
         if instance.id in self._booting or instance.id in self._alive_at:
             return
-        boots = self.learned.warm_boots if instance.warm else self.learned.cold_boots
-        if now - instance.since > boots.p90():
+        if now - instance.since > self.learned.boots(warm=instance.warm).p90():
             self._alive_at[instance.id] = now
         else:
             self._booting.add(instance.id)
@@ -313,7 +315,7 @@ class Observer:
         """Note how long a boot took that was watched from its beginning."""
         if instance.id in self._booting:
             seconds = min(report.ready_at - instance.since, _LONGEST_BOOT)
-            (self.learned.warm_boots if instance.warm else self.learned.cold_boots).add(seconds)
+            self.learned.boots(warm=instance.warm).add(seconds)
         self._booting.discard(instance.id)
 
     def _forget(self, instances: set[str]) -> None:
@@ -335,21 +337,18 @@ class HostReporter:
 
     def __init__(self, store: ObjectStore, traffic: Traffic, host: str, now: Callable[[], float]) -> None:
         """`host` names this run of this host; `now` is the wall clock in seconds since the epoch."""
-        self._store = store
         self._traffic = traffic
-        self._now = now
-        self._last = WebReport(host, at=0.0, arrived=0, oldest_at=None, service_seconds=None)
+        self._writer = ReportWriter(store, WebReport(host, 0.0, arrived=0, oldest_at=None, service_seconds=None), now)
 
     def step(self) -> None:
         """Write the report when there is news, and as a sign of life. TransientError as the store's."""
-        now, traffic = self._now(), self._traffic
+        if self._writer.age <= _REFRESH_SECONDS:
+            return
+        traffic = self._traffic
         news = replace(
-            self._last,
+            self._writer.last,
             arrived=traffic.arrived,
             oldest_at=traffic.oldest_at(),
             service_seconds=traffic.service_seconds(),
         )
-        age = now - self._last.at
-        if age > _SILENT_SECONDS / 3 or (age > _REFRESH_SECONDS and news != self._last):
-            self._last = replace(news, at=now)
-            self._store.put(self._last.key, self._last.encode(), "application/json")
+        self._writer.tell(news)

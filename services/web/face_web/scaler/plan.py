@@ -190,17 +190,23 @@ def plan(observation: Observation, policy: Policy, memory: Memory, now: float) -
     Out at once, in after a quiet period, and never on numbers that cannot be trusted. `memory` is the last plan's.
     """
     fleet, backlog = Fleet.of(observation, policy, now), observation.backlog
-    if observation.blind:
-        reason = f"Holding {_workers(fleet.size)}: the fleet could not be read ({observation.blind})."
-        return Plan("hold", "stale", reason, fleet.size, fleet.size, Memory(now))
-    if backlog is None or now - backlog.counted_at > policy.stale_seconds:
-        ago = "never" if backlog is None else f"last {now - backlog.counted_at:.0f} s ago"
-        reason = f"Holding {_workers(fleet.size)}: the queue was {ago} counted."
-        return Plan("hold", "stale", reason, fleet.size, fleet.size, Memory(now))
+    doubt = _doubt(observation, policy, now)
+    if doubt or backlog is None:
+        return Plan("hold", "stale", f"Holding {_workers(fleet.size)}: {doubt}.", fleet.size, fleet.size, Memory(now))
     need = _need(observation, backlog, fleet, policy, now)
     memory = memory.remember(need.workers, now, policy.quiet_seconds)
     here = _Situation(observation, backlog, policy, fleet, need, memory, now)
     return _grow(here) if fleet.size < here.wanted else _shrink(here)
+
+
+def _doubt(observation: Observation, policy: Policy, now: float) -> str:
+    """Why these numbers are not to be acted on, or nothing."""
+    if observation.blind:
+        return f"the fleet could not be read ({observation.blind})"
+    if observation.backlog is None:
+        return "the queue was never counted"
+    age = now - observation.backlog.counted_at
+    return f"the queue was last {age:.0f} s ago counted" if age > policy.stale_seconds else ""
 
 
 def predicted_wait(observation: Observation, policy: Policy, desired: int, now: float) -> float | None:
@@ -278,7 +284,7 @@ class _Situation:
         fleet = self.fleet
         room = self.policy.max_workers - fleet.size - len(fleet.draining) - len(fleet.overdue)
         wanted = min(self.wanted, self.policy.min_workers) if self.hours_spent else self.wanted
-        return max(min(wanted - self.fleet.size, room), 0)
+        return max(min(wanted - fleet.size, room), 0)
 
     def hold(self, cause: Holding, why: str) -> Plan:
         """A plan that changes nothing."""
