@@ -325,7 +325,7 @@ def test_templates_of_another_model_are_not_compared() -> None:
 
 def test_a_request_queue_that_is_missing_for_a_while_does_not_end_the_worker() -> None:
     house = House()
-    receive, calls = house.requests.receive, iter(range(1000))
+    receive, calls = house.requests.receive, itertools.count()
 
     def missing_at_first(limit: int, wait_seconds: int, hide_seconds: int = 30) -> list[Message]:
         if next(calls) == 0:
