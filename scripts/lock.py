@@ -20,7 +20,8 @@ def main() -> None:
     compile_lock("app", [projects[2]])
     compile_lock("client", [projects[3]])
     compile_lock("build", ["requirements/build.in"])
-    compile_lock("localstack", ["requirements/localstack.in"], constrained=False)
+    for apart in ("localstack", "deploy", "checkov"):
+        compile_lock(apart, [f"requirements/{apart}.in"], constrained=False)
     compile_lock("samples", ["requirements/samples.in"], constrained=False, options=["--no-deps"])
 
 

@@ -1,7 +1,9 @@
 """Installs what a target needs into virtual environments of this checkout, from the hashed locks.
 
-    python3 scripts/setup.py run    web, app and client in .venv, LocalStack in .venv-localstack
-    python3 scripts/setup.py dev    the same, with the tools for testing and linting
+    python3 scripts/setup.py run      web, app and client in .venv, LocalStack in .venv-localstack
+    python3 scripts/setup.py dev      the same, with the tools for testing and linting
+    python3 scripts/setup.py deploy   what `run` installs, and Ansible in .venv-deploy
+    python3 scripts/setup.py checks   all of these, and checkov in .venv-checkov
 
 Only the standard library is used. A second call sees by checksum that nothing has changed and ends at once.
 """
@@ -19,7 +21,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OWN = ("common", "web", "app", "client")
-LOCKS = {"run": ("build", "web", "app", "client"), "dev": ("dev",), "localstack": ("localstack",)}
+LOCKS = {"run": ("build", "web", "app", "client"), "dev": ("dev",)}
+APART = ("localstack", "deploy", "checkov")
+"""Each in a virtual environment of its own, by a lock of the same name: their pins would hold the services' back."""
+KINDS = {
+    "run": ("run", "localstack"),
+    "dev": ("dev", "localstack"),
+    "deploy": ("run", "localstack", "deploy"),
+    "checks": ("dev", "localstack", "deploy", "checkov"),
+}
 _print_lock = threading.Lock()
 
 
@@ -28,9 +38,9 @@ def main() -> int:
     kind = sys.argv[1]
     lock = (ROOT / ".setup.lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)  # `make run` and `make demo` may be started at the same time
-    jobs = [threading.Thread(target=_guarded, args=(_install_services, kind))]
-    if os.environ.get("LOCALSTACK", "host") != "docker":
-        jobs.append(threading.Thread(target=_guarded, args=(_install_localstack, "localstack")))
+    parts = [part for part in KINDS[kind] if part != "localstack" or os.environ.get("LOCALSTACK", "host") != "docker"]
+    install = {part: _install_apart if part in APART else _install_services for part in parts}
+    jobs = [threading.Thread(target=_guarded, args=(install[part], part)) for part in parts]
     for job in jobs:
         job.start()
     for job in jobs:
@@ -62,8 +72,8 @@ def _install_services(kind: str) -> None:
     _stamp(folder, kind).write_text(_checksum(kind))
 
 
-def _install_localstack(kind: str) -> None:
-    folder = ROOT / ".venv-localstack"
+def _install_apart(kind: str) -> None:
+    folder = ROOT / f".venv-{kind}"
     if _is_current(folder, kind):
         return
     _make(folder)
@@ -72,7 +82,7 @@ def _install_localstack(kind: str) -> None:
 
 
 def _locks(kind: str) -> list[Path]:
-    return [ROOT / "requirements" / f"{name}.txt" for name in LOCKS[kind]]
+    return [ROOT / "requirements" / f"{name}.txt" for name in LOCKS.get(kind, (kind,))]
 
 
 def _is_current(folder: Path, kind: str) -> bool:
