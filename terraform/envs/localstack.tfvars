@@ -1,0 +1,17 @@
+# LocalStack and systemd machines on one machine (make deploy TARGET=localstack, make rehearse).
+region              = "us-east-1"
+network_cidr        = "10.88.0.0/16"
+base_image          = "ami-760aaa0f" # one that LocalStack knows; it stands for Debian
+deletion_protection = false
+operator_cidrs      = ["10.88.0.1/32"]
+workers = {
+  max         = 3
+  warm        = 3
+  environment = { FACE_LOG_LEVEL = "INFO" }
+}
+web = { environment = { FACE_QUIET_SECONDS = "30", FACE_ASSUMED_BOOT_SECONDS = "10" } }
+host_environment = {
+  FACE_ENDPOINT_URL     = "http://10.88.0.1:4566"
+  AWS_ACCESS_KEY_ID     = "test"
+  AWS_SECRET_ACCESS_KEY = "test"
+}
