@@ -61,3 +61,13 @@ def test_a_loop_outlives_the_faults_of_its_step() -> None:
     stopped = len(calls)
     time.sleep(0.1)
     assert len(calls) == stopped
+
+
+def test_a_loop_whose_step_fails_all_the_time_is_silent_but_not_stuck() -> None:
+    def step() -> None:
+        raise RuntimeError("always")
+
+    loop = Loop("test", step).start()
+    time.sleep(1.5)
+    loop.stop(5)
+    assert loop.silent_seconds() > 1.4 > loop.stuck_seconds()

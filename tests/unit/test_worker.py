@@ -1,5 +1,6 @@
 """The queue loop over fakes: what becomes of a job in every case."""
 
+import itertools
 import json
 import threading
 import time
@@ -336,3 +337,43 @@ def test_a_request_queue_that_is_missing_for_a_while_does_not_end_the_worker() -
     house.send(probe())
     with house.working():
         eventually(house.replies)
+
+
+def test_a_worker_lives_while_its_loops_turn_whatever_its_children_and_the_cloud_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hanging(body: bytes, most: int) -> Reading:
+        begun.set()
+        assert go_on.wait(10)
+        return reading()
+
+    def away(limit: int, wait_seconds: int, hide_seconds: int = 30) -> list[Message]:
+        raise TransientError(Code.STORAGE_UNAVAILABLE, "away")
+
+    monkeypatch.setattr("face_app.worker._LONGEST_TURN", 1.5)
+    house = House(hanging, visibility=3)
+    house.send(probe())
+    with house.working():
+        assert begun.wait(5)
+        house.requests.receive = away  # type: ignore[method-assign]
+        time.sleep(2)
+        assert house.worker.is_alive
+        go_on.set()
+
+
+def test_a_worker_whose_queue_loop_is_stuck_is_not_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+
+    def stuck(limit: int, wait_seconds: int, hide_seconds: int = 30) -> list[Message]:
+        assert go_on.wait(10)
+        return []
+
+    monkeypatch.setattr("face_app.worker._LONGEST_TURN", 0.3)
+    house = House()
+    house.requests.receive = stuck  # type: ignore[method-assign]
+    with house.working():
+        assert house.worker.is_alive
+        eventually(lambda: not house.worker.is_alive)
+        go_on.set()

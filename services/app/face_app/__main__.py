@@ -1,9 +1,12 @@
 """Starts a worker: reads the environment, builds the adapters, runs until SIGTERM."""
 
 import logging
+import math
+import os
 import signal
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -12,6 +15,10 @@ from face_app.pool import InferencePool, Nursery, SlotLimits
 from face_app.settings import WorkerSettings
 from face_common import logs
 from face_common.loops import Loop
+from face_common.service_manager import ServiceManager
+
+if TYPE_CHECKING:
+    from face_app.assembly import Parts
 
 
 def main() -> int:
@@ -24,11 +31,11 @@ def main() -> int:
     logs.set_up(settings.log_level)
     nursery = Nursery(settings.inference())
     nursery.start()  # first of all: the models load while this process imports its own libraries
-    run(settings, nursery)
+    run(settings, nursery, ServiceManager(os.environ, os.getpid()))
     return 0
 
 
-def run(settings: WorkerSettings, nursery: Nursery) -> None:
+def run(settings: WorkerSettings, nursery: Nursery, manager: ServiceManager) -> None:
     """Build the worker's parts and let it work."""
     from face_app import assembly  # boto3 and LanceDB take seconds to import
 
@@ -38,12 +45,16 @@ def run(settings: WorkerSettings, nursery: Nursery) -> None:
     pool = InferencePool(nursery, settings.slots, limits, metrics)
     pool.warm()
     parts = assembly.build(settings, nursery, pool, metrics, now=time.time)
+
+    def drain(*_: object) -> None:
+        manager.stopping()
+        parts.worker.drain()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: parts.worker.drain())
-    loops = [parts.refresh.start()]
-    if parts.reporter:
-        loops.append(Loop("report", parts.reporter.step, pause=settings.report_seconds).start())
+        signal.signal(number, drain)
+    loops = [loop.start() for loop in _loops(settings, parts, manager)]
     logging.getLogger("face_app").info("ready", extra={"worker": settings.worker_name, "slots": settings.slots})
+    manager.ready()
     parts.worker.run()
     for loop in loops:
         loop.stop(timeout=5)
@@ -52,6 +63,21 @@ def run(settings: WorkerSettings, nursery: Nursery) -> None:
     pool.close()
     nursery.close()
     logging.getLogger("face_app").info("drained", extra={"worker": settings.worker_name})
+
+
+def _loops(settings: WorkerSettings, parts: "Parts", manager: ServiceManager) -> list[Loop]:
+    """What goes on beside the work."""
+
+    def stay_watched() -> None:
+        if parts.worker.is_alive:
+            manager.alive()
+
+    loops = [parts.refresh]
+    if manager.watchdog_seconds < math.inf:
+        loops.append(Loop("watchdog", stay_watched, pause=manager.watchdog_seconds / 2))
+    if parts.reporter:
+        loops.append(Loop("report", parts.reporter.step, pause=settings.report_seconds))
+    return loops
 
 
 if __name__ == "__main__":

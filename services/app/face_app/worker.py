@@ -19,6 +19,7 @@ from face_common.results import settle, stored_result
 _log = logging.getLogger(__name__)
 _RECEIVE_LIMIT = 10
 _LONGEST_BACKOFF = 60
+_LONGEST_TURN = 120.0  # of a loop that lives: a long poll, and the waits and retries of a cloud that does not answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,9 @@ class Worker:
         self._held: set[str] = set()
         self._held_lock = threading.Lock()
         self._draining = threading.Event()
+        self._turned_at = time.monotonic()
+        # It outlives the jobs, so that the last of them stays ours to the end.
+        self._heartbeat = Loop("heartbeat", self._keep_held, pause=pace.visibility_seconds / 3)
         self.finished = 0
         """Jobs answered so far; approximate, as several threads count."""
 
@@ -74,19 +78,29 @@ class Worker:
         """Whether it has been told to drain."""
         return self._draining.is_set()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether both loops turn: one receives or waits for a free place, the other keeps what is held.
+
+        Children that hang are replaced, and a cloud that is away is waited for: neither is a reason to start anew.
+        """
+        longest_pause = self._pace.visibility_seconds / 3
+        turned = time.monotonic() - self._turned_at
+        return turned < _LONGEST_TURN and self._heartbeat.stuck_seconds() < _LONGEST_TURN + longest_pause
+
     def drain(self) -> None:
         """Stop receiving; `run` returns when what is in hand is finished or released. Safe in a signal handler."""
         self._draining.set()
 
     def run(self) -> None:
         """Work until drained."""
-        heartbeat = Loop("heartbeat", self._keep_held, pause=self._pace.visibility_seconds / 3).start()
+        self._heartbeat.start()
         with ThreadPoolExecutor(self._pace.capacity, thread_name_prefix="job") as threads:
             while not self._draining.is_set():
+                self._turned_at = time.monotonic()
                 for message in self._receive():
                     threads.submit(self._work, message)
-        # The heartbeat outlives the jobs, so that the last of them stays ours to the end.
-        heartbeat.stop(timeout=5)
+        self._heartbeat.stop(timeout=5)
 
     def _receive(self) -> list[Message]:
         """As many jobs as there is room for, each with its place reserved; none when draining."""

@@ -18,7 +18,7 @@ class Loop:
         self._step = step
         self._pause = pause
         self._stopping = threading.Event()
-        self._last_success = time.monotonic()
+        self._last_success = self._last_turn = time.monotonic()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> "Loop":
@@ -35,6 +35,10 @@ class Loop:
         """How long ago the last step ended well: the loop's own heartbeat."""
         return time.monotonic() - self._last_success
 
+    def stuck_seconds(self) -> float:
+        """How long ago the last step ended, well or not: one that fails all the time is not stuck."""
+        return time.monotonic() - self._last_turn
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             pause = self._pause
@@ -44,4 +48,5 @@ class Loop:
             except Exception:
                 _log.exception("a step failed", extra={"loop": self._thread.name})
                 pause = max(pause, 1.0)
+            self._last_turn = time.monotonic()
             self._stopping.wait(pause)
