@@ -227,3 +227,29 @@ def test_a_dead_job_of_a_web_host_that_is_gone_is_settled_all_the_same() -> None
     dead(store, queue, queues).receive()
     assert result_key(ULID) in store.objects
     assert not queue.entries
+
+
+def test_when_the_host_ends_whoever_waits_and_comes_to_wait_looks_for_the_result_once() -> None:
+    door = Door()
+    submission = door.submitter.submit(PHOTO, ORDER)
+    answered = door.submitter.submit(PHOTO, ORDER)
+    door.store.put(result_key(answered.id), b'{"id": "stored"}', "application/json")
+    door.replies.dismiss()
+    later = door.submitter.submit(PHOTO, ORDER)
+    began = time.monotonic()
+    assert (submission.result(soon()), later.result(soon())) == (None, None)
+    assert answered.result(soon()) == {"id": "stored"}
+    assert time.monotonic() - began < 1
+    assert len(door.sent()) == 3, "what is not waited for is done all the same"
+
+
+def test_a_word_to_itself_ends_the_long_poll_and_is_no_answer() -> None:
+    door = Door()
+    submission = door.submitter.submit(PHOTO, ORDER)
+    polling = threading.Thread(target=door.replies.receive)
+    polling.start()
+    door.replies.wake()
+    polling.join(5)
+    assert not polling.is_alive()
+    assert (door.responses.entries, door.replies.waiting()) == ([], 1)
+    assert submission.result(time.monotonic()) is None

@@ -1,25 +1,26 @@
 """Starts the web service: reads the environment, builds the adapters, serves until SIGTERM."""
 
 import logging
+import os
 import signal
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import PIL.Image
-import waitress
 from pydantic import ValidationError
 from ulid import ULID
-from waitress.server import WSGIServer
 
 from face_common import logs
 from face_common.aws import Aws
 from face_common.errors import TransientError
 from face_common.loops import Loop
 from face_common.s3 import S3ObjectStore
+from face_common.service_manager import ServiceManager
 from face_common.sqs import SqsQueues
 from face_web.application import create_app
 from face_web.dead_letters import DeadLetters
@@ -28,6 +29,7 @@ from face_web.people import People
 from face_web.replies import ReplyRouter
 from face_web.scaler.assembly import build as build_scaler
 from face_web.scaler.loop import Scaler
+from face_web.server import Server
 from face_web.services import Services
 from face_web.settings import WebSettings
 from face_web.submit import Submitter
@@ -35,9 +37,8 @@ from face_web.traffic import Traffic
 from face_web.versions import GalleryVersions
 
 _log = logging.getLogger("face_web")
-_SPARE_THREADS = 32  # for requests that do not wait for a worker, so that health checks are answered under any load
-_FLUSH_SECONDS = 0.5  # for the last answers to leave the server's buffers
-_TICK_SECONDS = 10.0  # for the scaling loop to finish what it is at
+_ANSWER_SECONDS = 5.0  # for those who waited in vain to be told so
+_TICK_SECONDS = 5.0  # for a loop to finish what it is at
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 _SILENCE_SECONDS = 60.0  # a long poll takes 20
 _CONNECTIONS = 64
@@ -54,16 +55,21 @@ def main() -> int:
     # Pillow only reads headers here, and the service has a pixel limit of its own.
     warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)  # before there are threads, which inherit it
+    manager = ServiceManager(os.environ, os.getpid())
     door = build(settings)
-    for loop in (*door.loops, door.scaling):
+    server = Server(create_app(door.services), settings, manager.sockets())
+    for loop in (door.receiving, *door.loops, door.scaling):
         if loop is not None:
             loop.start()
-    serving = threading.Thread(target=_server(door.services).run, daemon=True)
-    serving.start()
-    _log.info("ready", extra={"host": settings.host, "port": settings.port})
-    while serving.is_alive():
-        if signal.sigtimedwait(_STOP_SIGNALS, 1.0) is not None:
-            door.leave(settings.drain_seconds)
+    server.start()
+    _log.info("ready", extra={"addresses": server.addresses})
+    manager.ready()
+    while server.is_running:
+        if door.services.is_alive():
+            manager.alive()
+        if signal.sigtimedwait(_STOP_SIGNALS, min(1.0, manager.watchdog_seconds / 2)) is not None:
+            manager.stopping()
+            door.leave(server, settings.drain_seconds)
             return 0
     return 1
 
@@ -74,38 +80,40 @@ class Door:
 
     services: Services
     replies: ReplyRouter
+    receiving: Loop
+    """Hands out the answers."""
     loops: Sequence[Loop]
+    """What else goes on."""
     scaling: Loop | None
     leaving: threading.Event
 
-    def leave(self, seconds: float) -> None:
-        """Let load balancers know, and let requests that wait for a worker have their answers, for so many seconds."""
-        self.leaving.set()
+    def leave(self, server: Server, seconds: float) -> None:
+        """Answer every request that was accepted, waiting for workers so many seconds, and break no connection.
+
+        Nothing tells new clients where the sockets are held for the next process: they wait for it. Where the socket
+        is this process's own, load balancers are told first, and new clients are served while anyone waits.
+        """
         deadline = time.monotonic() + seconds
-        while self.replies.waiting() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(_FLUSH_SECONDS)
+        if not server.handed_over:
+            self.leaving.set()
+            while self.replies.waiting() and time.monotonic() < deadline:
+                time.sleep(0.05)
+        server.stop_accepting()
+        unanswered = server.finish(deadline)
+        if unanswered:
+            self.replies.dismiss()
+            unanswered = server.finish(time.monotonic() + _ANSWER_SECONDS)
+        self._stop_receiving()
         if self.scaling is not None and self.services.scaler is not None:
             self.scaling.stop(_TICK_SECONDS)
             self.services.scaler.leave()
-        _log.info("left", extra={"unanswered": self.replies.waiting()})
+        _log.info("left", extra={"unanswered": unanswered})
 
-
-def _server(services: Services) -> WSGIServer:
-    settings = services.settings
-    server: WSGIServer = waitress.create_server(
-        create_app(services),
-        host=settings.host,
-        port=settings.port,
-        threads=settings.waiting_limit + _SPARE_THREADS,
-        connection_limit=2000,
-        backlog=1024,
-        inbuf_overflow=64 * 2**10,  # larger bodies go to disk: many may be waiting at the same time
-        asyncore_use_poll=True,  # select() knows no descriptor above 1023
-        max_request_body_size=4 * settings.max_body_bytes,  # beyond Flask's limit, whose answer has a code
-        ident="face",
-    )
-    return server
+    def _stop_receiving(self) -> None:
+        self.receiving.stop(0)
+        with suppress(TransientError):
+            self.replies.wake()
+        self.receiving.stop(_TICK_SECONDS)
 
 
 def build(settings: WebSettings) -> Door:
@@ -145,9 +153,9 @@ def build(settings: WebSettings) -> Door:
         is_ready=lambda: not leaving.is_set() and _reachable(store),
     )
     polling = Loop("gallery-versions", versions.refresh, pause=settings.gallery_poll_seconds)
-    loops = (receiving, Loop("dead-letters", dead_letters.receive), polling)
+    loops = (Loop("dead-letters", dead_letters.receive), polling)
     scaling = Loop("scaling", scaler.tick, pause=settings.tick_seconds) if scaler else None
-    return Door(services, replies, loops, scaling, leaving)
+    return Door(services, replies, receiving, loops, scaling, leaving)
 
 
 def _scaler(settings: WebSettings, traffic: Traffic, metrics: WebMetrics) -> Scaler | None:

@@ -53,7 +53,7 @@ def problem(code: Code, detail: str, job_id: str | None = None) -> Response:
     if job_id is not None:
         body["id"] = job_id
     response = Response(json.dumps(body), status, mimetype="application/problem+json")
-    if status == 503:
+    if status in (503, 504):
         response.headers["Retry-After"] = str(_RETRY_SECONDS)
     return response
 

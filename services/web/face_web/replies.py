@@ -11,6 +11,7 @@ from face_web.traffic import Traffic
 _log = logging.getLogger(__name__)
 _BATCH = 10
 _WAIT_SECONDS = 20
+_NOBODYS = '{"id": ""}'  # an answer that nobody waits for
 
 
 class ReplyRouter:
@@ -25,12 +26,16 @@ class ReplyRouter:
         self._traffic = traffic
         self._waiting: dict[str, Future[Result | None]] = {}
         self._lock = threading.Lock()
+        self._dismissed = False
 
     def expect(self, job_id: str) -> "Future[Result | None]":
         """A future for the job's result, or for None when the result is in S3 only. Call it before the job is sent."""
         future: Future[Result | None] = Future()
         with self._lock:
-            self._waiting[job_id] = future
+            if self._dismissed:
+                future.set_result(None)
+            else:
+                self._waiting[job_id] = future
         return future
 
     def forget(self, job_id: str) -> None:
@@ -41,6 +46,21 @@ class ReplyRouter:
     def waiting(self) -> int:
         """How many requests wait for an answer."""
         return len(self._waiting)
+
+    def dismiss(self) -> None:
+        """Nobody waits from here on, as the host is about to end: each is told to look for the result in S3 only."""
+        with self._lock:
+            self._dismissed = True
+            waiting, self._waiting = self._waiting, {}
+        for future in waiting.values():
+            future.set_result(None)
+
+    def wake(self) -> None:
+        """End the long poll under way, by a message to itself. TransientError as the queue's.
+
+        One that outlives the process would take the next one's first answers along, and hide them for a while.
+        """
+        self._responses.send(_NOBODYS)
 
     def receive(self) -> None:
         """Receive and hand out one batch; the step of a loop."""
