@@ -98,6 +98,7 @@ class Service:
         people = People(gallery=self.house.gallery, store=self.house.store, versions=versions)
         self.scaling = ScalingHouse()
         services = Services(
+            version="1.2.3",
             settings=settings,
             submitter=submitter,
             people=people,
@@ -378,7 +379,7 @@ def test_a_fault_of_the_service_tells_nothing_of_its_inside(service: Service, cl
 
 
 def test_health_and_readiness(service: Service, client: FlaskClient) -> None:
-    assert client.get("/healthz").json == {"status": "ok"}
+    assert client.get("/healthz").json == {"status": "ok", "version": "1.2.3"}
     assert client.get("/readyz").status_code == 200
     service.ready = False
     assert client.get("/readyz").status_code == 503

@@ -13,7 +13,8 @@ def blueprint(services: Services) -> Blueprint:
     @routes.get("/healthz")
     def healthz() -> tuple[Response, int]:
         alive = services.is_alive()
-        return jsonify({"status": "ok" if alive else "no answers come in"}), 200 if alive else 503
+        status = "ok" if alive else "no answers come in"
+        return jsonify({"status": status, "version": services.version}), 200 if alive else 503
 
     @routes.get("/readyz")
     def readyz() -> tuple[Response, int]:

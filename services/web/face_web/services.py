@@ -15,6 +15,8 @@ from face_web.versions import GalleryVersions
 class Services:
     """The middle of the web tier, handed to every blueprint."""
 
+    version: str
+    """Of the installed distribution, so that a deployment can see what runs."""
     settings: WebSettings
     submitter: Submitter
     people: People
