@@ -1,0 +1,47 @@
+"""A folder of models, made before it is needed."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from face_app.engine import load_engine
+from face_app.prepare import main
+
+
+def prepared(folder: Path) -> str:
+    command = [sys.executable, "-m", "face_app.prepare", str(folder)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_models_are_made_once(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    told = prepared(folder)
+    (model,) = folder.iterdir()
+    assert told == f"made {model} ({model.stat().st_size / 2**20:.1f} MiB, dlib-resnet29-v1)\n"
+    made_at = model.stat().st_mtime_ns
+    assert prepared(folder) == told.replace("made", "found", 1)
+    assert [file.stat().st_mtime_ns for file in folder.iterdir()] == [made_at]
+
+
+def test_a_folder_that_nobody_may_write_to_will_do(
+    model_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load_engine("fast", "balanced", model_cache)
+    folder = Path(shutil.copytree(model_cache, tmp_path / "models"))
+    for file in folder.iterdir():
+        file.chmod(0o444)
+    folder.chmod(0o555)
+    if os.geteuid() == 0:  # who may write anywhere has to be kept from it
+        monkeypatch.setattr(Path, "mkdir", denied)
+        monkeypatch.setattr("onnx.save", denied)
+    monkeypatch.setattr(sys, "argv", ["prepare", str(folder)])
+    main()
+    assert capsys.readouterr().out.startswith("found ")
+
+
+def denied(*_: object, **__: object) -> None:
+    raise PermissionError
