@@ -3,13 +3,14 @@
 import signal
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
 
 from local.processes import Part, StartError, service_environment
 
-_SERVICES = "s3,sqs,ec2,iam,sts,ssm"
+_SERVICES = ("s3", "sqs", "ec2", "iam", "sts", "ssm")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 5.0  # it can hang when asked to end
 USUAL_PORT = 4566
@@ -18,16 +19,21 @@ USUAL_PORT = 4566
 class HostLocalStack:
     """LocalStack run by a virtual environment of its own: no Docker needed."""
 
-    def __init__(self, python: Path, state: Path, port: int) -> None:
-        """`python` is the interpreter of LocalStack's virtual environment; `state` a folder for its files."""
+    def __init__(
+        self, python: Path, state: Path, port: int, *, addresses: Sequence[str] = (), services: Sequence[str] = ()
+    ) -> None:
+        """`python` is the interpreter of LocalStack's virtual environment; `state` a folder for its files.
+
+        `addresses` to listen at and `services` to offer are in addition to 127.0.0.1 and those that we always need.
+        """
         self.endpoint = f"http://127.0.0.1:{port}"
         environment = service_environment(
             {
                 "OVERRIDE_IN_DOCKER": "0",
                 "FILESYSTEM_ROOT": str(state / "localstack"),
-                "GATEWAY_LISTEN": f"127.0.0.1:{port}",
+                "GATEWAY_LISTEN": ",".join(f"{address}:{port}" for address in ("127.0.0.1", *addresses)),
                 "GATEWAY_SERVER": "hypercorn",  # the default server listens on every address
-                "SERVICES": _SERVICES,
+                "SERVICES": ",".join((*_SERVICES, *services)),
                 "EAGER_SERVICE_LOADING": "1",
                 "SQS_DISABLE_CLOUDWATCH_METRICS": "1",
                 "SKIP_SSL_CERT_DOWNLOAD": "1",

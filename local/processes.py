@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 _TIED = Path(__file__).with_name("tied.py")
 
@@ -60,6 +61,10 @@ class Part:
     def ended(self) -> int | None:
         """The exit status if it has ended (negative: the signal that killed it), else None."""
         return self._process.poll() if self._process else None
+
+    def ending(self) -> Literal["crashed"]:
+        """How it ended when nobody had asked it to: a process of the service does not end by itself."""
+        return "crashed"
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
         """Wait for `ready()`; StartError with the end of the log when the process ends or the time is over first."""

@@ -70,7 +70,7 @@ class Stack:
         self._hosting: Loop | None = None
         self._metrics: dict[str, str] = {}
         self.resources: Resources | None = None
-        self.hosts: Hosts | None = None
+        self.hosts: Hosts[Part] | None = None
         self.urls = [f"http://127.0.0.1:{options.port}"]
         """Where the web services listen."""
         self.webs: list[Part] = []
@@ -162,7 +162,7 @@ class Stack:
         options = self._options
         self.hosts = Hosts(
             ec2_client(self._resources.endpoint),
-            self._worker,
+            lambda instance: self._worker(instance["InstanceId"]),
             boot_seconds=options.boot_seconds,
             warm_boot_seconds=options.warm_boot_seconds,
             grace_seconds=_DRAIN_SECONDS,

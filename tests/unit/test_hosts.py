@@ -99,8 +99,8 @@ def test_a_worker_that_does_not_shut_down_is_killed_and_boots_afterwards(tmp_pat
 def test_hosts_follow_ec2(tmp_path: Path, workers: list[Part]) -> None:
     ec2 = FakeEc2()
 
-    def make(instance: str) -> Part:
-        workers.append(part(tmp_path, GOOD, instance))
+    def make(instance: Any) -> Part:
+        workers.append(part(tmp_path, GOOD, instance["InstanceId"]))
         return workers[-1]
 
     hosts = Hosts(
