@@ -1,12 +1,13 @@
 """The fleet in EC2 and the fake, held to the same words."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from itertools import count
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from face_web.scaler.fleet import DEPLOYMENT_TAG, LAUNCH_TAG, Ec2Fleet, FleetError, Instance
 from tests.contract.conftest import client
@@ -96,8 +97,14 @@ class SlowEc2:
 
     def __init__(self, states: dict[str, str]) -> None:
         self.states = states
-        self.short = False
-        self.launches: list[tuple[int, int]] = []
+        self.room: dict[str, int] = {}
+        """How many instances a subnet has room for, where that is limited."""
+        self.mute: set[str] = set()
+        """Subnets whose launches take place but are not answered."""
+        self.calls: list[tuple[str, int, str]] = []
+        """Subnet, least number and token of each launch."""
+        self.launched: dict[str, list[str]] = {}
+        """By token."""
 
     def get_paginator(self, _: str) -> "SlowEc2":
         return self
@@ -110,10 +117,16 @@ class SlowEc2:
         return [{"Reservations": [{"Instances": instances}]}]
 
     def run_instances(self, **call: Any) -> Any:
-        self.launches.append((call["MinCount"], call["MaxCount"]))
-        if self.short and call["MinCount"] > 1:
+        subnet, least, token = call.get("SubnetId", ""), call["MinCount"], call["ClientToken"]
+        self.calls.append((subnet, least, token))
+        if token not in self.launched and least > self.room.get(subnet, least):
             raise ClientError({"Error": {"Code": "InsufficientInstanceCapacity", "Message": "few"}}, "RunInstances")
-        return {"Instances": [{"InstanceId": f"new-{number}"} for number in range(call["MinCount"])]}
+        count = min(self.room.get(subnet, call["MaxCount"]), call["MaxCount"])
+        new = [f"new-{subnet}{len(self.launched)}{number}" for number in range(count)]
+        self.launched.setdefault(token, new)
+        if subnet in self.mute:
+            raise ReadTimeoutError(endpoint_url="ec2")
+        return {"Instances": [{"InstanceId": one} for one in self.launched[token]]}
 
     def __getattr__(self, _: str) -> Any:
         return lambda **_: {}
@@ -127,9 +140,9 @@ def test_what_was_changed_a_moment_ago_is_believed_before_ec2_knows_it() -> None
     fleet.start(["b"])
     fleet.terminate(["c"])
     fleet.launch(1, "token")
-    assert states(fleet) == {"a": "stopping", "b": "running", "c": "stopping", "new-0": "running"}
-    ec2.states = {"a": "stopped", "b": "running", "new-0": "running"}
-    assert states(fleet) == {"a": "stopped", "b": "running", "new-0": "running"}
+    assert states(fleet) == {"a": "stopping", "b": "running", "c": "stopping", "new-00": "running"}
+    ec2.states = {"a": "stopped", "b": "running", "new-00": "running"}
+    assert states(fleet) == {"a": "stopped", "b": "running", "new-00": "running"}
     ec2.states = {"a": "stopped", "b": "running"}  # it was terminated by somebody else
     assert states(fleet) == {"a": "stopped", "b": "running"}
 
@@ -138,14 +151,69 @@ def test_what_ec2_never_comes_to_know_is_forgotten() -> None:
     clock = [100.0]
     fleet = Ec2Fleet(SlowEc2({}), deployment="d", template="t", now=lambda: clock[0])  # type: ignore[arg-type]
     fleet.launch(1, "token")
-    assert fleet.instances() == [Instance("new-0", "running", 100.0)]
+    assert fleet.instances() == [Instance("new-00", "running", 100.0)]
     clock[0] += 31
     assert fleet.instances() == []
 
 
 def test_when_ec2_is_short_of_instances_those_that_there_are_come() -> None:
     ec2 = SlowEc2({})
-    ec2.short = True
+    ec2.room = {"": 1}
     fleet = Ec2Fleet(ec2, deployment="d", template="t", now=lambda: 0.0)  # type: ignore[arg-type]
-    assert fleet.launch(5, "token") == ["new-0"]
-    assert ec2.launches == [(5, 5), (1, 5)]
+    assert fleet.launch(5, "token") == ["new-00"]
+    assert ec2.calls == [("", 5, "token"), ("", 1, "token-some")]
+
+
+def spread(ec2: SlowEc2) -> Ec2Fleet:
+    return Ec2Fleet(ec2, deployment="d", template="t", subnets=["a", "b", "c"], now=lambda: 0.0)  # type: ignore[arg-type]
+
+
+def test_what_one_subnet_has_no_room_for_is_launched_in_the_next() -> None:
+    ec2 = SlowEc2({})
+    ec2.room = {"a": 2, "b": 0}
+    assert len(spread(ec2).launch(5, "token")) == 5
+    assert ec2.calls == [("a", 5, "token-0"), ("b", 5, "token-1"), ("c", 5, "token-2")]
+
+
+def test_fewer_are_taken_where_there_are_any_once_no_subnet_has_room_for_all() -> None:
+    ec2 = SlowEc2({})
+    ec2.room = {"a": 0, "b": 2, "c": 4}
+    assert len(spread(ec2).launch(5, "token")) == 2
+    assert [call[:2] for call in ec2.calls] == [("a", 5), ("b", 5), ("c", 5), ("a", 1), ("b", 1)]
+    assert len({token for *_, token in ec2.calls}) == 5
+
+
+def test_where_no_subnet_has_any_the_refusal_is_told_and_the_next_try_begins_anew() -> None:
+    ec2 = SlowEc2({})
+    ec2.room = dict.fromkeys("abc", 0)
+    fleet = spread(ec2)
+    with pytest.raises(FleetError, match="InsufficientInstanceCapacity"):
+        fleet.launch(1, "token")
+    ec2.room = {}
+    assert len(fleet.launch(1, "token")) == 1
+    assert [subnet for subnet, *_ in ec2.calls] == ["a", "b", "c", "a"]
+
+
+def test_a_repeated_launch_goes_on_where_there_was_no_answer() -> None:
+    ec2 = SlowEc2({})
+    ec2.room, ec2.mute = {"a": 0}, {"b"}
+    fleet = spread(ec2)
+    with pytest.raises(FleetError) as unanswered:
+        fleet.launch(3, "token")
+    assert not unanswered.value.refused
+    ec2.room, ec2.mute = {}, set()  # the first subnet has room by now, but the second one has them
+    assert fleet.launch(3, "token") == ec2.launched["token-1"]
+    assert list(ec2.launched) == ["token-1"]
+
+
+def test_instances_spread_over_the_subnets(ec2: Any) -> None:
+    name = f"spread-{next(_numbers)}"
+    subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]][:3]
+    fleet = Ec2Fleet(ec2, deployment=name, template=template(ec2), subnets=subnets)
+    for number in range(3):
+        fleet.launch(2, f"{name}-{number}")
+        fleet.instances()
+    filters = [{"Name": f"tag:{DEPLOYMENT_TAG}", "Values": [name]}]
+    reservations = ec2.describe_instances(Filters=filters)["Reservations"]
+    used = Counter(one["SubnetId"] for reservation in reservations for one in reservation["Instances"])
+    assert used == dict.fromkeys(subnets, 2)

@@ -18,6 +18,7 @@ from face_web.scaler.lease import KEY, Lease
 from face_web.scaler.loop import Scaler
 from face_web.scaler.observe import Assumptions, HostReporter, Observer, Reports
 from face_web.scaler.plan import Policy
+from face_web.scaler.settings import ScalerSettings
 from face_web.traffic import Traffic
 from tests.fakes.cloud import MemoryObjectStore, MemoryQueue
 from tests.fakes.fleet import MemoryFleet
@@ -485,3 +486,12 @@ def test_who_does_not_lead_shows_no_fleet(house: House) -> None:
     house.tick_blindly(1)
     assert house.metrics.registry.get_sample_value("face_fleet_backlog", {"state": "visible"}) is None
     assert house.scaler.decisions(1)[0]["leader"] in ("web-1", "web-2")
+
+
+def test_subnets_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    def subnets(text: str) -> tuple[str, ...]:
+        monkeypatch.setenv("FACE_WORKER_SUBNETS", text)
+        return ScalerSettings(bucket="b", request_queue_url="q").worker_subnets
+
+    assert subnets("subnet-1, subnet-2,") == ("subnet-1", "subnet-2")
+    assert subnets("") == ()

@@ -32,7 +32,10 @@ def build(
     aws = Aws(settings, connections=8, patience=_PATIENCE_SECONDS)
     store = S3ObjectStore(aws.s3(), settings.bucket)
     fleet = Ec2Fleet(
-        aws.ec2(settings.ec2_endpoint_url), deployment=settings.deployment, template=settings.launch_template
+        aws.ec2(settings.ec2_endpoint_url),
+        deployment=settings.deployment,
+        template=settings.launch_template,
+        subnets=settings.worker_subnets,
     )
     observer = Observer(
         requests=SqsQueues(aws.sqs())(settings.request_queue_url),

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
     from types_boto3_ec2 import EC2Client
-    from types_boto3_ec2.type_defs import InstanceTypeDef, TagTypeDef
+    from types_boto3_ec2.type_defs import InstanceTypeDef, RunInstancesRequestTypeDef, TagTypeDef
 
 _log = logging.getLogger(__name__)
 DEPLOYMENT_TAG = "face:deployment"
@@ -26,7 +27,14 @@ _STATES: dict[str, Literal["running", "stopping", "stopped"]] = {
     "shutting-down": "stopping",
     "stopped": "stopped",
 }
-_TOO_FEW = ("InsufficientInstanceCapacity", "InstanceLimitExceeded", "VcpuLimitExceeded")
+_TOO_FEW = (
+    "InsufficientInstanceCapacity",
+    "InsufficientFreeAddressesInSubnet",
+    "Unsupported",  # such instances, in this zone
+    "InstanceLimitExceeded",
+    "VcpuLimitExceeded",
+)
+"""Refusals after which another subnet, or a smaller number, may do."""
 _SETTLING_SECONDS = 30.0  # EC2 may describe an instance as it was before a change for some seconds
 
 
@@ -54,13 +62,24 @@ class Ec2Fleet:
     """Sees and changes this deployment's instances. Every call raises FleetError when EC2 fails."""
 
     def __init__(
-        self, client: "EC2Client", *, deployment: str, template: str, now: Callable[[], float] = time.time
+        self,
+        client: "EC2Client",
+        *,
+        deployment: str,
+        template: str,
+        subnets: Sequence[str] = (),
+        now: Callable[[], float] = time.time,
     ) -> None:
-        """`template` is a launch template's name; `now` the wall clock."""
+        """`template` is a launch template's name, `subnets` the ids of those to spread over; `now` the wall clock."""
         self._client = client
         self._deployment = deployment
         self._template = template
+        self._subnets = subnets
         self._now = now
+        self._used: Counter[str] = Counter()
+        """Instances that ran in each subnet when they were seen last."""
+        self._launching: tuple[str, deque[RunInstancesRequestTypeDef]] = "", deque()
+        """The token of the last launch, and the requests that EC2 has not refused, should it be repeated."""
         self._changed: dict[str, tuple[Instance, float]] = {}
         """What was changed a moment ago, and until when EC2 may not know it yet."""
 
@@ -73,25 +92,41 @@ class Ec2Fleet:
         ]
         with _translated():
             pages = self._client.get_paginator("describe_instances").paginate(Filters=filters)  # type: ignore[arg-type]
-            seen = [
-                _instance(entry)
-                for page in pages
-                for reservation in page["Reservations"]
-                for entry in reservation["Instances"]
+            entries = [
+                entry for page in pages for reservation in page["Reservations"] for entry in reservation["Instances"]
             ]
+        seen = [_instance(entry) for entry in entries]
+        running = (entry for entry, one in zip(entries, seen, strict=True) if one.state == "running")
+        self._used = Counter(entry.get("SubnetId", "") for entry in running)
         return sorted(self._settled(seen), key=lambda instance: (instance.since, instance.id))
 
     def launch(self, count: int, token: str) -> list[str]:
-        """Launch instances; ids of those that came, which are fewer when EC2 is short of them.
+        """Launch instances; ids of those that came, which are fewer when EC2 is short of them in every subnet.
 
-        The same token never launches twice: EC2 answers a repeated call with the first one's instances.
+        The same token never launches twice: a repeated call goes on with the request that had no answer, as it was,
+        and EC2 answers that with what it launched the first time.
         """
-        try:
-            return self._launch(count, count, token)
-        except FleetError as error:
-            if count == 1 or not any(code in str(error) for code in _TOO_FEW):
-                raise
-        return self._launch(1, count, f"{token}-some")
+        if self._launching[0] != token:
+            self._launching = token, deque(self._requests(count, token))
+        requests = self._launching[1]
+        while True:
+            try:
+                return self._launch(requests[0])
+            except FleetError as error:
+                if not error.refused:
+                    raise
+                requests.popleft()
+                if not requests or not any(code in str(error) for code in _TOO_FEW):
+                    self._launching = "", deque()
+                    raise
+
+    def _requests(self, count: int, token: str) -> "Iterator[RunInstancesRequestTypeDef]":
+        """All in the subnet where the fewest run, or else in another one; then as many as there are in one of them."""
+        order = sorted(range(len(self._subnets)), key=lambda number: self._used[self._subnets[number]])
+        places = [(self._subnets[number], f"{token}-{number}") for number in order] or [("", token)]
+        yield from (self._request(count, count, subnet, own) for subnet, own in places)
+        if count > 1:
+            yield from (self._request(1, count, subnet, f"{own}-some") for subnet, own in places)
 
     def start(self, ids: Sequence[str]) -> list[str]:
         """Start stopped instances; those that were started."""
@@ -141,19 +176,25 @@ class Ec2Fleet:
             return False
         return True
 
-    def _launch(self, least: int, most: int, token: str) -> list[str]:
+    def _request(self, least: int, most: int, subnet: str, token: str) -> "RunInstancesRequestTypeDef":
         tags: list[TagTypeDef] = [
             {"Key": DEPLOYMENT_TAG, "Value": self._deployment},
             {"Key": LAUNCH_TAG, "Value": token},
         ]
+        request: RunInstancesRequestTypeDef = {
+            "LaunchTemplate": {"LaunchTemplateName": self._template, "Version": "$Default"},
+            "MinCount": least,
+            "MaxCount": most,
+            "ClientToken": token,
+            "TagSpecifications": [{"ResourceType": "instance", "Tags": tags}],
+        }
+        if subnet:
+            request["SubnetId"] = subnet
+        return request
+
+    def _launch(self, request: "RunInstancesRequestTypeDef") -> list[str]:
         with _translated():
-            answer = self._client.run_instances(
-                LaunchTemplate={"LaunchTemplateName": self._template, "Version": "$Default"},
-                MinCount=least,
-                MaxCount=most,
-                ClientToken=token,
-                TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
-            )
+            answer = self._client.run_instances(**request)
         launched = [entry["InstanceId"] for entry in answer["Instances"]]
         until = self._now() + _SETTLING_SECONDS
         self._changed |= {one: (Instance(one, "running", self._now()), until) for one in launched}

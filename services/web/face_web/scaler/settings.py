@@ -1,6 +1,9 @@
 """The scaling loop's settings, each variable prefixed with FACE_."""
 
-from pydantic import Field, model_validator
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import NoDecode
 
 from face_common.settings import CloudSettings
 from face_web.scaler.observe import Assumptions
@@ -17,6 +20,9 @@ class ScalerSettings(CloudSettings):
         "face", min_length=1, description="value of the tag face:deployment of the fleet's instances"
     )
     launch_template: str = Field("", description="EC2 launch template of workers; empty: no scaling")
+    worker_subnets: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="subnets of workers, separated by commas; empty: the launch template's own"
+    )
     ec2_endpoint_url: str | None = Field(None, description="another endpoint for EC2 alone")
     min_workers: int = Field(_USUAL.min_workers, ge=0, description="workers that always run")
     max_workers: int = Field(_USUAL.max_workers, ge=1, description="workers that may run at the same time")
@@ -41,6 +47,11 @@ class ScalerSettings(CloudSettings):
     assumed_boot_seconds: float = Field(40.0, ge=0, description="time a launch takes, until it was measured")
     assumed_warm_boot_seconds: float = Field(30.0, ge=0, description="the same from stopped")
     assumed_slots: int = Field(1, ge=1, description="photos a worker reads at the same time, until one has reported")
+
+    @field_validator("worker_subnets", mode="before")
+    @classmethod
+    def _separated(cls, value: object) -> object:
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _bounds_fit(self) -> "ScalerSettings":
