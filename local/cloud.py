@@ -20,7 +20,8 @@ from local.hosts import Tell
 from local.localstack import USUAL_PORT, HostLocalStack, is_free
 from local.machines import cgroups, machine, network
 from local.machines.base import base_root, prepare_host
-from local.machines.machines import Machines, sweep
+from local.machines.disk import mounts
+from local.machines.machines import Machines, address_in, sweep
 from local.machines.metadata import Metadata, MetadataServer
 from local.machines.shell import run
 from local.processes import StartError
@@ -32,6 +33,7 @@ _LOCK = Path("/run/elastic-face-cloud.lock")  # the bridge and the addresses are
 _SERVICES = ("logs", "cloudwatch")
 _HOSTS_EVERY_SECONDS = 0.5
 _IMAGES_EVERY_SECONDS = 2.0
+_LOOK_SECONDS = 1.0  # who looks whether a cloud runs holds the lock for a moment
 _UP_SECONDS = 1800.0  # with a base to build on a slow line
 _DOWN_SECONDS = 240.0
 
@@ -43,11 +45,17 @@ class Running:
     pid: int
     state: str
     endpoint: str
-    """LocalStack for this machine."""
+    """LocalStack for this machine; empty until the cloud is up."""
     inner_endpoint: str
     """LocalStack for the cloud's machines."""
     key: str
     """The file with the private key that root of every machine accepts."""
+
+    def save(self, lock: TextIO) -> None:
+        """Write it to the lock file."""
+        lock.truncate(0)
+        lock.write(json.dumps(asdict(self)))
+        lock.flush()
 
 
 class Cloud:
@@ -63,10 +71,12 @@ class Cloud:
         self._localstack: HostLocalStack | None = None
         self.machines: Machines | None = None
 
-    def start(self) -> Running:
+    def start(self) -> None:
         """Start everything and wait until LocalStack answers; StartError when something does not come up."""
         base = base_root(self._tell)
         sweep(self._state)
+        for log in (self._state / "logs").glob("i-*.log"):
+            log.unlink()  # of an earlier run's machines; instances' ids never return
         network.bridge_down()
         if not is_free(self._port):
             raise StartError(f"port {self._port} is taken")
@@ -78,13 +88,12 @@ class Cloud:
         self._steps.callback(self._localstack.stop)
         self._localstack.start()
         self._start_machines(base, self._localstack.endpoint)
-        return Running(
-            pid=os.getpid(),
-            state=str(self._state),
-            endpoint=self._localstack.endpoint,
-            inner_endpoint=f"http://{gateway}:{self._port}",
-            key=str(self.key),
-        )
+
+    def about(self) -> Running:
+        """What others need to know of it."""
+        endpoint = self._localstack.endpoint if self.machines is not None and self._localstack is not None else ""
+        inner = f"http://{network.GATEWAY}:{self._port}"
+        return Running(os.getpid(), str(self._state), endpoint, inner, str(self.key))
 
     def watch(self) -> None:
         """StartError when LocalStack has died."""
@@ -97,6 +106,7 @@ class Cloud:
 
     def _start_machines(self, base: Path, endpoint: str) -> None:
         ec2 = ec2_client(endpoint)
+        ec2.describe_instances()  # LocalStack loads a service at its first call, and fails calls beside that
         public_key = _key_pair(self.key)
         self.machines = Machines(ec2, base=base, state=self._state, public_key=public_key, tell=self._tell)
         metadata = MetadataServer(network.metadata_up(), Metadata(self.machines.facts))
@@ -110,16 +120,16 @@ class Cloud:
             self._steps.callback(Loop(name, step, pause).start().stop)
 
 
-def leftovers(state: Path) -> list[str]:
+def leftovers() -> list[str]:
     """What of a cloud is still in the system."""
     found = [f"cgroups of {name}" for name in sorted(cgroups.names())]
     found += [f"network of {name}" for name in network.links()]
-    found += [f"mount {line.split()[1]}" for line in _mounts() if line.split()[1].startswith(f"{state}/")]
+    found += [f"mount {root}" for root in mounts()]
     return found + [f"bridge {network.BRIDGE}" for _ in Path("/sys/class/net").glob(network.BRIDGE)]
 
 
 def running() -> Running | None:
-    """The cloud that runs on this machine, once it is up."""
+    """The cloud that runs on this machine, or comes up or goes down."""
     if not _LOCK.exists():
         return None
     with _LOCK.open() as lock:
@@ -132,17 +142,16 @@ def running() -> Running | None:
 def _run(state: Path) -> int:
     """In the foreground until Ctrl-C or SIGTERM."""
     lock = _LOCK.open("a+")  # held until this process ends
-    if not _take(lock):
+    if not _take(lock, _LOOK_SECONDS):
         raise StartError("a cloud runs on this machine already")
-    lock.truncate(0)
     state.mkdir(parents=True, exist_ok=True)
     cloud = Cloud(state, lambda line: print(f"  {line}", flush=True))
+    cloud.about().save(lock)
     _on_stop_signals(_interrupt)
     try:
-        about = cloud.start()
-        lock.write(json.dumps(asdict(about)))
-        lock.flush()
-        print(f"up: {about.endpoint}, for machines {about.inner_endpoint}", flush=True)
+        cloud.start()
+        cloud.about().save(lock)
+        print("up", flush=True)
         while True:
             cloud.watch()
             time.sleep(0.5)
@@ -157,32 +166,40 @@ def _run(state: Path) -> int:
 def _up(state: Path) -> int:
     """Start it as a daemon, unless it runs; print the endpoint when it is up."""
     prepare_host(_say)
-    if (about := running()) is None:
-        about = _start_daemon(state)
-    if about.state != str(state):
+    about = running()
+    if about is not None and about.state != str(state):
         raise StartError(f"another cloud runs on this machine, from {about.state}")
+    if about is None or not about.endpoint:
+        about = _wait_until_up(None if about else _start_daemon(state), state / "logs" / "cloud.log")
     print(about.endpoint)
     return 0
 
 
-def _start_daemon(state: Path) -> Running:
+def _start_daemon(state: Path) -> "subprocess.Popen[bytes]":
     log = state / "logs" / "cloud.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "local.cloud", "run", "--state", str(state)]
     with log.open("wb") as output:
-        command = [sys.executable, "-m", "local.cloud", "run", "--state", str(state)]
-        daemon = subprocess.Popen(
+        return subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
+
+
+def _wait_until_up(daemon: "subprocess.Popen[bytes] | None", log: Path) -> Running:
+    """Say what the daemon logs until it is up; without `daemon`, another process has started it."""
     deadline, told = time.monotonic() + _UP_SECONDS, 0
-    while (about := running()) is None:
+    while True:
+        about = running()
         lines = log.read_text(errors="replace").splitlines()
         for line in lines[told:]:
             _say(line)
         told = len(lines)
-        if daemon.poll() is not None or time.monotonic() > deadline:
+        if about is not None and about.endpoint:
+            return about
+        ended = daemon.poll() is not None if daemon is not None else about is None
+        if ended or time.monotonic() > deadline:
             raise StartError(f"the cloud did not come up (see {log})")
         time.sleep(0.1)
-    return about
 
 
 def _down(state: Path) -> int:
@@ -196,9 +213,9 @@ def _down(state: Path) -> int:
     if running() is None:
         sweep(state)
         network.bridge_down()
-    for line in leftovers(state):
+    for line in leftovers():
         print(f"left: {line}", file=sys.stderr)
-    return 1 if leftovers(state) else 0
+    return 1 if leftovers() else 0
 
 
 def _status(_state: Path) -> int:
@@ -207,9 +224,25 @@ def _status(_state: Path) -> int:
     if about is None:
         print("no cloud runs on this machine", file=sys.stderr)
         return 1
-    up = [name for name in sorted(cgroups.names()) if cgroups.init(name) is not None]
-    print(json.dumps({**asdict(about), "machines": up}, indent=2))
+    machines = _known_machines(about.endpoint) if about.endpoint else []
+    print(json.dumps({**asdict(about), "machines": machines}, indent=2))
     return 0
+
+
+def _known_machines(endpoint: str) -> list[dict[str, object]]:
+    """Every instance that is not terminated, with its machine's address and whether the machine is up."""
+    reservations = ec2_client(endpoint).describe_instances()["Reservations"]
+    instances = [instance for reservation in reservations for instance in reservation["Instances"]]
+    return [
+        {
+            "instance": instance["InstanceId"],
+            "state": instance["State"]["Name"],
+            "address": address_in(instance),
+            "up": cgroups.init(network.machine_name(instance["InstanceId"])) is not None,
+        }
+        for instance in instances
+        if instance["State"]["Name"] != "terminated"
+    ]
 
 
 def main() -> int:
@@ -247,16 +280,17 @@ def _key_pair(key: Path) -> str:
     return key.with_suffix(".pub").read_text().strip()
 
 
-def _mounts() -> list[str]:
-    return Path("/proc/self/mounts").read_text().splitlines()
-
-
-def _take(lock: TextIO) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+def _take(lock: TextIO, seconds: float = 0.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
 
 
 def _say(line: str) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
+from local.processes import StartError
+
 if TYPE_CHECKING:
     from types_boto3_ec2 import EC2Client
     from types_boto3_ec2.type_defs import InstanceTypeDef
@@ -155,8 +157,7 @@ class Hosts(Generic[W]):
         for identity, host in list(self._hosts.items()):
             instance = instances.get(identity)
             if instance is not None and instance["State"]["Name"] in _RUNNING:
-                ending = host.run(now, may_boot=host.phase in ("running", "stopping") or self._may_boot(instance))
-                self._note(identity, host, ending)
+                self._run(instance, host, now)
             else:
                 host.shut_down(now)
                 if instance is None and host.phase == "off":
@@ -170,12 +171,20 @@ class Hosts(Generic[W]):
                 host.shut_down(time.monotonic())
             time.sleep(0.05)
 
-    def _note(self, instance: str, host: Host[W], ending: Ending | None) -> None:
-        """Tell EC2 how the worker ended, if it has."""
+    def _run(self, instance: "InstanceTypeDef", host: Host[W], now: float) -> None:
+        """Let the host run, and tell EC2 how its worker ended if it has."""
+        identity = instance["InstanceId"]
+        try:
+            may_boot = host.phase in ("running", "stopping") or self._may_boot(instance)
+            ending = host.run(now, may_boot=may_boot)
+        except StartError as error:  # the others run all the same; this one is tried again
+            self.fault = f"{identity} does not start: {error}"
+            self._tell(self.fault)
+            return
         if ending == "crashed":
-            self._crashed(instance, host)
+            self._crashed(identity, host)
         elif ending == "halted":  # it shut down by itself, and stays down as on EC2
-            self._ec2.stop_instances(InstanceIds=[instance])
+            self._ec2.stop_instances(InstanceIds=[identity])
 
     def _crashed(self, instance: str, host: Host[W]) -> None:
         """Mark the instance; a worker that dies again and again soon after its start is the installation's fault."""

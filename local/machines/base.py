@@ -63,6 +63,7 @@ def prepare_host(tell: Tell) -> None:
     install = f"apt-get install --yes --no-install-recommends {' '.join(missing)}"
     tell(f"installing {', '.join(missing)}")
     try:
+        run("apt-get", "update")
         run(*install.split())
     except StartError as error:
         raise StartError(f"machines need {', '.join(missing)}; run: apt-get update && {install}\n{error}") from error

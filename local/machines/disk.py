@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from local.machines.metadata import hostname
+from local.machines.network import PREFIX
 from local.machines.shell import run, succeeds
 
 
 class Disk:
     """The overlay of one machine in a folder of its own."""
 
-    def __init__(self, folder: Path, lowers: Sequence[Path]) -> None:
-        """`lowers` are the shared layers, the topmost first."""
+    def __init__(self, name: str, folder: Path, lowers: Sequence[Path]) -> None:
+        """`name` is the mount's; `lowers` are the shared layers, the topmost first."""
+        self._name = name
         self.folder = folder
         self.root = folder / "root"
         self.upper = folder / "upper"
@@ -27,7 +29,7 @@ class Disk:
         for path in (self.root, self.upper, work):
             path.mkdir(parents=True, exist_ok=True)
         layers = f"lowerdir={':'.join(map(str, self.lowers))},upperdir={self.upper},workdir={work}"
-        run("mount", "-t", "overlay", self.folder.name, "-o", layers, str(self.root))
+        run("mount", "-t", "overlay", self._name, "-o", layers, str(self.root))
 
     def unmount(self) -> None:
         """Leave the layers as they are, unused."""
@@ -46,6 +48,13 @@ class Disk:
         """Remove it with all that was written to it."""
         self.unmount()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def mounts() -> list[Path]:
+    """Where machines' disks are mounted, whoever has mounted them."""
+    lines = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    roots = [fields[1] for fields in lines if fields[2] == "overlay" and fields[0].startswith(PREFIX)]
+    return [Path(root.encode().decode("unicode_escape")) for root in roots]
 
 
 def unmount(root: Path) -> None:

@@ -42,12 +42,13 @@ class Machine:
         self._short = machine_name(facts.instance)
         self.link = Link(self._short, facts.address)
         self._part: Part | None = None
+        self._leaves = False  # whether it may have left something in the system
         self._held = threading.Lock()
         self._asked_at = 0.0  # when it was last asked to shut down
 
     def insert(self, lowers: Sequence[Path]) -> None:
         """Give it a disk over these layers, the topmost first."""
-        self.disk = Disk(self._folder, lowers)
+        self.disk = Disk(self._short, self._folder, lowers)
 
     def start(self) -> None:
         """Boot it; StartError when the system does not let us."""
@@ -55,6 +56,7 @@ class Machine:
         with self._held:
             self._asked_at = 0.0
             self._clean()
+            self._leaves = True
             self.facts = replace(self.facts, user_data=self._user_data())
             self.disk.mount()
             self.disk.personalise(self.facts.address, self._public_key)
@@ -74,7 +76,8 @@ class Machine:
 
         Never systemd-nspawn itself: the machine would go on without it.
         """
-        kill(self._short)
+        if not kill(self._short) and self._part is not None:
+            self._part.kill()  # it has no init yet, or no more
 
     def ended(self) -> int | None:
         """The exit status if it is down, else None."""
@@ -120,9 +123,12 @@ class Machine:
         self.link.remove()
 
     def _clean(self) -> None:
+        if not self._leaves:
+            return
         cgroups.remove(self._short)
         if self.disk is not None:
             self.disk.unmount()
+        self._leaves = False
 
     def _nspawn(self, groups: Sequence[Path], root: Path) -> Part:
         command = ["systemd-nspawn", "--quiet", f"--directory={root}", f"--machine={self._short}"]

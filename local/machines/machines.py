@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from local.hosts import Hosts, Tell
 from local.machines import cgroups
-from local.machines.disk import unmount
+from local.machines.disk import mounts, unmount
 from local.machines.images import Images
 from local.machines.machine import Machine
 from local.machines.metadata import Facts
@@ -153,13 +153,19 @@ class Machines:
             self._gone.discard(name)
 
 
+def address_in(instance: "InstanceTypeDef") -> str:
+    """The address of the machine behind an instance that EC2 describes."""
+    tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
+    return tags.get(ADDRESS_TAG) or instance.get("PrivateIpAddress", "")
+
+
 def sweep(state: Path) -> None:
-    """Remove what machines have left in the system, of whatever run, and all disks and images of this state folder."""
+    """Remove what machines of whatever run have left in the system, and the disks and images of this state folder."""
     for name in cgroups.names():
         cgroups.remove(name)  # with the processes in it
     for name in links():
         remove_link(name)
-    for root in (state / "machines").glob("*/root"):
+    for root in mounts():
         unmount(root)
     for folder in ("machines", "images"):
         shutil.rmtree(state / folder, ignore_errors=True)
