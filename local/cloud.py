@@ -9,30 +9,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from face_common.loops import Loop
-from local.hosts import Tell
-from local.localstack import USUAL_PORT, HostLocalStack, is_free
+from local.localstack import USUAL_PORT
 from local.machines import cgroups, machine, network
-from local.machines.base import base_root, prepare_host
-from local.machines.disk import mounts
-from local.machines.machines import Machines, address_in, sweep
-from local.machines.metadata import Metadata, MetadataServer
-from local.machines.shell import run
+from local.machines.base import prepare_host
+from local.machines.cloud import Cloud, leftovers
+from local.machines.machines import address_in, sweep
 from local.processes import StartError
 from local.resources import ec2_client
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".local" / "cloud"
 _LOCK = Path("/run/elastic-face-cloud.lock")  # the bridge and the addresses are the machine's: one cloud at a time
-_SERVICES = ("logs", "cloudwatch")
-_HOSTS_EVERY_SECONDS = 0.5
-_IMAGES_EVERY_SECONDS = 2.0
 _LOOK_SECONDS = 1.0  # who looks whether a cloud runs holds the lock for a moment
 _UP_SECONDS = 1800.0  # with a base to build on a slow line
 _DOWN_SECONDS = 240.0
@@ -58,74 +50,12 @@ class Running:
         lock.flush()
 
 
-class Cloud:
-    """LocalStack, the bridge and the machines."""
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the commands may be told."""
 
-    def __init__(self, state: Path, tell: Tell, port: int = USUAL_PORT) -> None:
-        """`state` takes disks, images and logs of this run; `tell` is called with each line of progress."""
-        self._state = state
-        self._tell = tell
-        self._port = port
-        self.key = state / "id_ed25519"
-        self._steps = ExitStack()  # what is to be undone, the last first
-        self._localstack: HostLocalStack | None = None
-        self.machines: Machines | None = None
-
-    def start(self) -> None:
-        """Start everything and wait until LocalStack answers; StartError when something does not come up."""
-        base = base_root(self._tell)
-        sweep(self._state)
-        for log in (self._state / "logs").glob("i-*.log"):
-            log.unlink()  # of an earlier run's machines; instances' ids never return
-        network.bridge_down()
-        if not is_free(self._port):
-            raise StartError(f"port {self._port} is taken")
-        network.bridge_up()
-        self._steps.callback(network.bridge_down)
-        gateway = str(network.GATEWAY)
-        python = ROOT / ".venv-localstack" / "bin" / "python"
-        self._localstack = HostLocalStack(python, self._state, self._port, addresses=[gateway], services=_SERVICES)
-        self._steps.callback(self._localstack.stop)
-        self._localstack.start()
-        self._start_machines(base, self._localstack.endpoint)
-
-    def about(self) -> Running:
-        """What others need to know of it."""
-        endpoint = self._localstack.endpoint if self.machines is not None and self._localstack is not None else ""
-        inner = f"http://{network.GATEWAY}:{self._port}"
-        return Running(os.getpid(), str(self._state), endpoint, inner, str(self.key))
-
-    def watch(self) -> None:
-        """StartError when LocalStack has died."""
-        if self._localstack is not None and self._localstack.ended() is not None:
-            raise StartError("LocalStack died: its record of the cloud is gone")
-
-    def stop(self) -> None:
-        """Shut the machines down and remove everything. Safe whatever has been started so far."""
-        self._steps.close()
-
-    def _start_machines(self, base: Path, endpoint: str) -> None:
-        ec2 = ec2_client(endpoint)
-        ec2.describe_instances()  # LocalStack loads a service at its first call, and fails calls beside that
-        public_key = _key_pair(self.key)
-        self.machines = Machines(ec2, base=base, state=self._state, public_key=public_key, tell=self._tell)
-        metadata = MetadataServer(network.metadata_up(), Metadata(self.machines.facts))
-        self._steps.callback(network.metadata_down)
-        self._steps.callback(metadata.stop)
-        self._steps.callback(self.machines.stop)
-        for name, step, pause in (
-            ("hosts", self.machines.hosts.step, _HOSTS_EVERY_SECONDS),
-            ("images", self.machines.step, _IMAGES_EVERY_SECONDS),
-        ):
-            self._steps.callback(Loop(name, step, pause).start().stop)
-
-
-def leftovers() -> list[str]:
-    """What of a cloud is still in the system."""
-    found = [f"cgroups of {name}" for name in sorted(cgroups.names())]
-    found += [f"network of {name}" for name in network.links()]
-    found += [f"mount {root}" for root in mounts()]
-    return found + [f"bridge {network.BRIDGE}" for _ in Path("/sys/class/net").glob(network.BRIDGE)]
+    state: Path
+    port: int
 
 
 def running() -> Running | None:
@@ -133,24 +63,26 @@ def running() -> Running | None:
     if not _LOCK.exists():
         return None
     with _LOCK.open() as lock:
-        if _take(lock):
-            return None
-        text = lock.read()
-    return Running(**json.loads(text)) if text else None
+        while not _take(lock):
+            lock.seek(0)
+            if text := lock.read():
+                return Running(**json.loads(text))
+            time.sleep(0.01)  # it is about to be written
+    return None
 
 
-def _run(state: Path) -> int:
+def _run(options: Options) -> int:
     """In the foreground until Ctrl-C or SIGTERM."""
     lock = _LOCK.open("a+")  # held until this process ends
     if not _take(lock, _LOOK_SECONDS):
         raise StartError("a cloud runs on this machine already")
-    state.mkdir(parents=True, exist_ok=True)
-    cloud = Cloud(state, lambda line: print(f"  {line}", flush=True))
-    cloud.about().save(lock)
+    options.state.mkdir(parents=True, exist_ok=True)
+    cloud = Cloud(options.state, lambda line: print(f"  {line}", flush=True), options.port)
+    _about(cloud, options).save(lock)
     _on_stop_signals(_interrupt)
     try:
         cloud.start()
-        cloud.about().save(lock)
+        _about(cloud, options).save(lock)
         print("up", flush=True)
         while True:
             cloud.watch()
@@ -163,22 +95,22 @@ def _run(state: Path) -> int:
         cloud.stop()
 
 
-def _up(state: Path) -> int:
+def _up(options: Options) -> int:
     """Start it as a daemon, unless it runs; print the endpoint when it is up."""
     prepare_host(_say)
     about = running()
-    if about is not None and about.state != str(state):
+    if about is not None and about.state != str(options.state):
         raise StartError(f"another cloud runs on this machine, from {about.state}")
     if about is None or not about.endpoint:
-        about = _wait_until_up(None if about else _start_daemon(state), state / "logs" / "cloud.log")
+        about = _wait_until_up(None if about else _start_daemon(options), options.state / "logs" / "cloud.log")
     print(about.endpoint)
     return 0
 
 
-def _start_daemon(state: Path) -> "subprocess.Popen[bytes]":
-    log = state / "logs" / "cloud.log"
+def _start_daemon(options: Options) -> "subprocess.Popen[bytes]":
+    log = options.state / "logs" / "cloud.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "local.cloud", "run", "--state", str(state)]
+    command = [sys.executable, "-m", "local.cloud", "run", "--state", str(options.state), "--port", str(options.port)]
     with log.open("wb") as output:
         return subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
@@ -202,7 +134,7 @@ def _wait_until_up(daemon: "subprocess.Popen[bytes] | None", log: Path) -> Runni
         time.sleep(0.1)
 
 
-def _down(state: Path) -> int:
+def _down(options: Options) -> int:
     """Stop it, or remove what one that crashed has left; 1 when anything is left even so."""
     about = running()
     if about is not None:
@@ -211,14 +143,14 @@ def _down(state: Path) -> int:
         while running() is not None and time.monotonic() < deadline:
             time.sleep(0.1)
     if running() is None:
-        sweep(state)
+        sweep(options.state)
         network.bridge_down()
     for line in leftovers():
         print(f"left: {line}", file=sys.stderr)
     return 1 if leftovers() else 0
 
 
-def _status(_state: Path) -> int:
+def _status(_options: Options) -> int:
     """Print what runs, as JSON; 1 when nothing does."""
     about = running()
     if about is None:
@@ -227,6 +159,10 @@ def _status(_state: Path) -> int:
     machines = _known_machines(about.endpoint) if about.endpoint else []
     print(json.dumps({**asdict(about), "machines": machines}, indent=2))
     return 0
+
+
+def _about(cloud: Cloud, options: Options) -> Running:
+    return Running(os.getpid(), str(options.state), cloud.endpoint, cloud.inner_endpoint, str(cloud.key))
 
 
 def _known_machines(endpoint: str) -> list[dict[str, object]]:
@@ -249,15 +185,17 @@ def main() -> int:
     """The command line; 0 when it went well."""
     parser = argparse.ArgumentParser(prog="python -m local.cloud", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    whole: dict[str, Callable[[Path], int]] = {"up": _up, "down": _down, "status": _status, "run": _run}
+    whole: dict[str, Callable[[Options], int]] = {"up": _up, "down": _down, "status": _status, "run": _run}
     for name, function in whole.items():
-        commands.add_parser(name, help=function.__doc__).add_argument("--state", type=Path, default=STATE)
+        command = commands.add_parser(name, help=function.__doc__)
+        command.add_argument("--state", type=Path, default=STATE, help="folder for disks, images and logs")
+        command.add_argument("--port", type=int, default=USUAL_PORT, help="LocalStack's")
     for name, text in (("kill", "as if its power failed"), ("cut", "off the network"), ("heal", "what was cut")):
         commands.add_parser(name, help=text).add_argument("instance")
     options = parser.parse_args()
     try:
         if options.command in whole:
-            return whole[options.command](options.state.resolve())
+            return whole[options.command](Options(options.state.resolve(), options.port))
         return _disturb(options.command, network.machine_name(options.instance))
     except StartError as error:
         print(f"cloud: {error}", file=sys.stderr)
@@ -270,14 +208,6 @@ def _disturb(command: str, name: str) -> int:
         return 0 if machine.kill(name) else 1
     link.cut() if command == "cut" else link.heal()
     return 0
-
-
-def _key_pair(key: Path) -> str:
-    """The public key; the pair is made when there is none."""
-    if not key.exists():
-        key.parent.mkdir(parents=True, exist_ok=True)
-        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "elastic-face", "-f", str(key))
-    return key.with_suffix(".pub").read_text().strip()
 
 
 def _take(lock: TextIO, seconds: float = 0.0) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from local.machines.shell import run
+from local.machines.shell import run, succeeds
 from local.processes import StartError
 
 SUITE = "bookworm"
@@ -92,6 +92,8 @@ def _files() -> list[Path]:
 def _build(base: Path, tell: Tell) -> None:
     """Build under another name: a base that was begun and not finished is none."""
     began, unfinished = time.monotonic(), base.with_suffix(".part")
+    for name in ("proc", "sys"):
+        succeeds("umount", "--lazy", str(unfinished / name))  # debootstrap's, when it was killed
     shutil.rmtree(unfinished, ignore_errors=True)
     mirror = _mirror()
     tell(f"building the machines' Debian from {mirror}: once, some minutes")

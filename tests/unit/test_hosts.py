@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from local.hosts import CRASHES_TAG, Host, Hosts
-from local.processes import Part
+from local.hosts import CRASHES_TAG, Ending, Host, Hosts
+from local.processes import Part, StartError
 from tests.unit.test_worker import eventually
 
 GOOD = "import time; time.sleep(60)"
@@ -34,6 +34,9 @@ class FakeEc2:
     def paginate(self) -> list[Any]:
         instances = [{"InstanceId": one, "State": {"Name": state}} for one, state in self.states.items()]
         return [{"Reservations": [{"Instances": instances}]}]
+
+    def stop_instances(self, **call: Any) -> None:
+        self.states |= dict.fromkeys(call["InstanceIds"], "stopped")
 
     def create_tags(self, **call: Any) -> None:
         self.tags += [(call["Resources"][0], tag) for tag in call["Tags"]]
@@ -146,3 +149,112 @@ def test_a_crashed_worker_is_marked_and_started_again(tmp_path: Path, workers: l
         time.sleep(0.5)
     assert hosts.fault is not None
     assert "dies again and again" in hosts.fault
+
+
+class FakeWorker:
+    """A worker that ends as the test says."""
+
+    def __init__(self) -> None:
+        self.name = "i-1"
+        self.started_at = 0.0
+        self.starts = 0
+        self.status: int | None = None
+        self.how: Ending = "crashed"
+        self.refusals = 0
+
+    def start(self) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise StartError("no room")
+        self.starts += 1
+        self.status = None
+
+    def end(self, how: Ending) -> None:
+        self.status, self.how = 0, how
+
+    def terminate(self) -> None:
+        self.end("halted")
+
+    def kill(self) -> None:
+        self.end("crashed")
+
+    def ended(self) -> int | None:
+        return self.status
+
+    def ending(self) -> Ending:
+        return self.how
+
+    def log_tail(self) -> str:
+        return "its log"
+
+
+def fake_hosts(ec2: FakeEc2, worker: FakeWorker, **hooks: Any) -> Hosts[FakeWorker]:
+    return Hosts(
+        ec2,  # type: ignore[arg-type]
+        lambda _: worker,
+        boot_seconds=0,
+        warm_boot_seconds=0,
+        grace_seconds=5,
+        tell=lambda _: None,
+        **hooks,
+    )
+
+
+def test_a_worker_that_shuts_down_by_itself_stops_its_instance() -> None:
+    ec2, worker = FakeEc2(), FakeWorker()
+    hosts = fake_hosts(ec2, worker)
+    ec2.states = {"i-1": "running"}
+    hosts.step()
+    worker.end("halted")
+    hosts.step()
+    assert ec2.states == {"i-1": "stopped"}
+    hosts.step()
+    assert (worker.starts, ec2.tags, hosts.idle) == (1, [], True)
+
+
+def test_a_reboot_is_no_crash() -> None:
+    ec2, worker = FakeEc2(), FakeWorker()
+    hosts = fake_hosts(ec2, worker)
+    ec2.states = {"i-1": "running"}
+    hosts.step()
+    worker.end("rebooted")
+    eventually(lambda: hosts.step() or worker.starts == 2)  # type: ignore[func-returns-value]
+    assert ec2.tags == []
+
+
+def test_an_instance_boots_when_it_may() -> None:
+    ec2, worker, may = FakeEc2(), FakeWorker(), [False]
+    hosts = fake_hosts(ec2, worker, may_boot=lambda _: may[0])
+    ec2.states = {"i-1": "running"}
+    hosts.step()
+    hosts.step()
+    assert worker.starts == 0
+    may[0] = True
+    hosts.step()
+    assert worker.starts == 1
+
+
+def test_a_worker_that_cannot_start_is_told_of_and_tried_again() -> None:
+    ec2, worker = FakeEc2(), FakeWorker()
+    worker.refusals = 1
+    hosts = fake_hosts(ec2, worker)
+    ec2.states = {"i-1": "running"}
+    hosts.step()
+    assert hosts.fault is not None
+    assert "no room" in hosts.fault
+    hosts.step()
+    assert worker.starts == 1
+
+
+def test_a_terminated_instance_is_gone_once_it_is_shut_down() -> None:
+    ec2, worker = FakeEc2(), FakeWorker()
+    gone: list[str] = []
+    hosts = fake_hosts(ec2, worker, gone=gone.append)
+    ec2.states = {"i-1": "running"}
+    hosts.step()
+    ec2.states = {"i-1": "terminated"}
+    hosts.step()
+    assert gone == []
+    hosts.step()
+    hosts.step()
+    assert gone == ["i-1"]
