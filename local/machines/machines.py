@@ -109,22 +109,14 @@ class Machines:
         return base64.b64decode(value) if value else None
 
     def _may_boot(self, instance: "InstanceTypeDef") -> bool:
-        """Whether its image is baked, its disk is at rest and no other machine is left at its address."""
+        """Whether its image is baked, and nobody needs its disk as it is."""
         machine = self._machine(instance)
         if machine.disk is None:
             layers = self._images.layers(machine.facts.image)
             if layers is None:
                 return False
             machine.insert(layers)
-        return not machine.is_held and not self._is_taken(machine)
-
-    def _is_taken(self, machine: Machine) -> bool:
-        """EC2 gives an address away as soon as its instance is terminated; the machine still shuts down then."""
-        with self._lock:
-            others = [
-                other for name, other in self._machines.items() if name not in self._gone and other is not machine
-            ]
-        return any(other.facts.address == machine.facts.address and other.link.exists for other in others)
+        return not machine.is_held
 
     def _stopped(self) -> set[str]:
         """The instances that are stopped or terminated in EC2."""

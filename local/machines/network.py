@@ -65,18 +65,12 @@ class Link:
         self.path = _NAMESPACES / name
         self._address = address
 
-    @property
-    def exists(self) -> bool:
-        """Whether they have been made and not been removed."""
-        return self.path.exists()
-
     def add(self) -> None:
         """Make both, unless they are there."""
-        if self.exists:
+        if self.path.exists():
             return
         _plug(self.name)
         for command in (
-            f"link set host0 address {_hardware_address(self._address)}",
             f"address add {self._address}/{NETWORK.prefixlen} dev host0",
             "link set lo up",
             "link set host0 up",
@@ -137,11 +131,6 @@ def _plug(name: str) -> None:
     run("ip", "netns", "add", name)
     run("ip", "link", "add", name, "type", "veth", "peer", "name", "host0", "netns", name)
     run("ip", "link", "set", name, "master", BRIDGE, "up")
-
-
-def _hardware_address(address: str) -> str:
-    """The same for the same address: what others remember holds when a new machine gets the address of an old one."""
-    return ":".join(f"{byte:02x}" for byte in b"\x0a\x58" + IPv4Address(address).packed)
 
 
 def links() -> list[str]:
