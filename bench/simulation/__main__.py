@@ -11,7 +11,7 @@ from bench.simulation.picture import draw
 from bench.simulation.policies import Buildkite, Clairvoyant, Fixed, KedaHpa, Ours, StepScaling, TargetTracking
 from bench.simulation.traces import Trace, traces
 from bench.tables import OUT, Row, percentile, report
-from face_web.scaler import plan
+from face_web.scaler import model
 
 _RECORDED = Path(__file__).with_name("recorded.jsonl")
 _COMPARABLE = 1.1  # times our instance-hours
@@ -43,7 +43,7 @@ def main() -> int:
 
 def policies(world: World) -> list[Policy]:
     """The policies of the table, ours first, each fresh."""
-    wishes = plan.Policy(max_workers=world.max_workers, warm_workers=world.max_workers)
+    wishes = model.Policy(max_workers=world.max_workers, warm_workers=world.max_workers)
     assumed = {"boot_seconds": 40.0, "warm_boot_seconds": 30.0, "service_seconds": 1.0}
     acceptable = wishes.drain_seconds / world.service_seconds  # AWS: acceptable latency over time a message
     most = world.max_workers

@@ -6,7 +6,8 @@ from collections import deque
 import numpy as np
 
 from bench.simulation.model import Cloud, Instance
-from face_web.scaler.plan import Backlog, Memory, Observation, Policy, Worker, plan
+from face_web.scaler.model import Backlog, Memory, Observation, Policy, Worker
+from face_web.scaler.plan import plan
 from face_web.scaler.rates import ArrivalRate, Measured
 
 _GRACE_SECONDS = 300.0  # after which others replace an instance that does not become ready

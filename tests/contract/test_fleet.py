@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from face_web.scaler.fleet import DEPLOYMENT_TAG, LAUNCH_TAG, Ec2Fleet, FleetError, Instance
+from face_web.scaler.fleet import DEPLOYMENT_TAG, LAUNCH_TAG, TEMPLATE_TAG, Ec2Fleet, FleetError, Instance
 from tests.contract.conftest import client
 from tests.fakes.fleet import MemoryFleet
 
@@ -97,12 +97,18 @@ class SlowEc2:
 
     def __init__(self, states: dict[str, str]) -> None:
         self.states = states
+        self.tags: dict[str, dict[str, str]] = {}
+        """By instance."""
+        self.version: int | None = 1
+        """The launch template's default one; None: that may not be looked up."""
         self.room: dict[str, int] = {}
         """How many instances a subnet has room for, where that is limited."""
         self.mute: set[str] = set()
         """Subnets whose launches take place but are not answered."""
         self.calls: list[tuple[str, int, str]] = []
         """Subnet, least number and token of each launch."""
+        self.versions: list[str] = []
+        """Of the launch template, in each launch."""
         self.launched: dict[str, list[str]] = {}
         """By token."""
 
@@ -112,13 +118,25 @@ class SlowEc2:
     def paginate(self, **_: Any) -> list[Any]:
         when = type("When", (), {"timestamp": lambda _: 1.0})()
         instances = [
-            {"InstanceId": one, "State": {"Name": state}, "LaunchTime": when} for one, state in self.states.items()
+            {
+                "InstanceId": one,
+                "State": {"Name": state},
+                "LaunchTime": when,
+                "Tags": [{"Key": key, "Value": value} for key, value in self.tags.get(one, {}).items()],
+            }
+            for one, state in self.states.items()
         ]
         return [{"Reservations": [{"Instances": instances}]}]
+
+    def describe_launch_templates(self, **_: Any) -> Any:
+        if self.version is None:
+            raise ClientError({"Error": {"Code": "UnauthorizedOperation", "Message": "no"}}, "DescribeLaunchTemplates")
+        return {"LaunchTemplates": [{"DefaultVersionNumber": self.version}]}
 
     def run_instances(self, **call: Any) -> Any:
         subnet, least, token = call.get("SubnetId", ""), call["MinCount"], call["ClientToken"]
         self.calls.append((subnet, least, token))
+        self.versions.append(call["LaunchTemplate"]["Version"])
         if token not in self.launched and least > self.room.get(subnet, least):
             raise ClientError({"Error": {"Code": "InsufficientInstanceCapacity", "Message": "few"}}, "RunInstances")
         count = min(self.room.get(subnet, call["MaxCount"]), call["MaxCount"])
@@ -217,3 +235,47 @@ def test_instances_spread_over_the_subnets(ec2: Any) -> None:
     reservations = ec2.describe_instances(Filters=filters)["Reservations"]
     used = Counter(one["SubnetId"] for reservation in reservations for one in reservation["Instances"])
     assert used == dict.fromkeys(subnets, 2)
+
+
+def test_instances_of_an_earlier_version_of_the_template_are_outdated(ec2: Any) -> None:
+    clock, name = [time.time()], template(ec2)
+    fleet = Ec2Fleet(ec2, deployment=name, template=name, now=lambda: clock[0])
+    (first,) = fleet.launch(1, f"{name}-1")
+    assert [one.outdated for one in fleet.instances()] == [False]
+    ec2.create_launch_template_version(
+        LaunchTemplateName=name, SourceVersion="1", LaunchTemplateData={"ImageId": "ami-1"}
+    )
+    clock[0] += 6
+    assert [one.outdated for one in fleet.instances()] == [False], "a version that is not the default one is nobody's"
+    (found_template,) = ec2.describe_launch_templates(LaunchTemplateNames=[name])["LaunchTemplates"]
+    ec2.modify_launch_template(LaunchTemplateId=found_template["LaunchTemplateId"], DefaultVersion="2")
+    clock[0] += 6
+    (second,) = fleet.launch(1, f"{name}-2")
+    assert {one.id: one.outdated for one in fleet.instances()} == {first: True, second: False}
+    found = {
+        one["InstanceId"]: ({tag["Key"]: tag["Value"] for tag in one["Tags"]}[TEMPLATE_TAG], one["ImageId"])
+        for reservation in ec2.describe_instances(InstanceIds=[first, second])["Reservations"]
+        for one in reservation["Instances"]
+    }
+    assert found == {first: ("1", "ami-0"), second: ("2", "ami-1")}
+
+
+def test_whose_version_nobody_knows_is_not_outdated() -> None:
+    clock = [100.0]
+    ec2 = SlowEc2(dict.fromkeys(["tagged", "by-ec2", "current", "untagged"], "running"))
+    ec2.tags = {
+        "tagged": {TEMPLATE_TAG: "1"},
+        "by-ec2": {"aws:ec2launchtemplate:version": "1"},
+        "current": {TEMPLATE_TAG: "2"},
+    }
+    ec2.version = 2
+    fleet = Ec2Fleet(ec2, deployment="d", template="t", now=lambda: clock[0])  # type: ignore[arg-type]
+    assert {one.id for one in fleet.instances() if one.outdated} == {"tagged", "by-ec2"}
+    ec2.version = None
+    clock[0] += 6
+    assert {one.id for one in fleet.instances() if one.outdated} == {"tagged", "by-ec2"}, "as it was seen last"
+    blind = Ec2Fleet(ec2, deployment="d", template="t", now=lambda: clock[0])  # type: ignore[arg-type]
+    assert not any(one.outdated for one in blind.instances())
+    for one in (fleet, blind):
+        one.launch(1, "token")
+    assert ec2.versions == ["2", "$Default"]

@@ -31,7 +31,12 @@ def test_the_fleet_grows_from_zero_and_shrinks_to_zero(stack: Stack, samples: Pa
     with FaceClient(stack.url) as face, recorded(stack) as record, ThreadPoolExecutor(PHOTOS) as threads:
         answers = threads.map(lambda number: face.classic(samples / "chelsea.png", name=f"{number}.png"), range(PHOTOS))
         assert list(answers) == [f"{number}:no-face" for number in range(PHOTOS)]
-        eventually(lambda: fleet(stack.url)["workers"] == {"booting": 0, "running": 0, "draining": 0, "stopped": 3}, 60)
+        eventually(
+            lambda: (
+                fleet(stack.url)["workers"] == {"booting": 0, "running": 0, "draining": 0, "stopped": 3, "outdated": 0}
+            ),
+            60,
+        )
     assert record.most == 3
     assert next(line["action"] for line in reversed(decisions(stack.url)) if line["action"] != "hold") == "start"
     assert stack.workers == []

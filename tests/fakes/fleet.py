@@ -1,6 +1,7 @@
 """EC2 in memory. The contract tests hold it to what the adapter does over LocalStack."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from face_web.scaler.fleet import FleetError, Instance
 
@@ -11,6 +12,10 @@ class MemoryFleet:
     def __init__(self, now: float = 1_000_000.0) -> None:
         self.now = now
         self.all: dict[str, Instance] = {}
+        self.version = 1
+        """The launch template's default version."""
+        self.versions: dict[str, int] = {}
+        """By instance."""
         self.tokens: dict[str, list[str]] = {}
         self.calls: list[str] = []
         self.fault: FleetError | None = None
@@ -21,14 +26,18 @@ class MemoryFleet:
 
     def instances(self) -> list[Instance]:
         self._break()
-        return list(self.all.values())
+        return [
+            replace(seen, outdated=self.versions.get(one, self.version) != self.version)
+            for one, seen in self.all.items()
+        ]
 
     def launch(self, count: int, token: str) -> list[str]:
         self._break(self.unlaunchable)
         self.calls.append(f"launch {count}")
         if token not in self.tokens:
-            self.tokens[token] = [f"i-{len(self.all) + number}" for number in range(count)]
+            self.tokens[token] = [f"i-{len(self.versions) + number}" for number in range(count)]
             for one in self.tokens[token]:
+                self.versions[one] = self.version
                 self.all[one] = Instance(one, "running", self.now)
         return self.tokens[token]
 

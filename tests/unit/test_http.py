@@ -452,7 +452,7 @@ def test_the_fleet_and_its_decisions_are_told(service: Service, client: FlaskCli
     service.scaling.tick(3)
     body = client.get("/v1/fleet").get_json()
     assert body["backlog"] == {"visible": 30, "in_flight": 2, "oldest_s": None}
-    assert body["workers"] == {"booting": 5, "running": 0, "draining": 0, "stopped": 0}
+    assert body["workers"] == {"booting": 5, "running": 0, "draining": 0, "stopped": 0, "outdated": 0}
     assert (body["desired"], body["leader"], body["decision"]["action"]) == (5, "web-1", "hold")
     found = client.get("/v1/fleet/decisions?limit=2").get_json()["decisions"]
     assert [line["action"] for line in found] == ["hold", "hold"]

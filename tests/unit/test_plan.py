@@ -1,14 +1,17 @@
 """The scaling rules, by name and by property."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from face_web.scaler.plan import Backlog, Memory, Observation, Plan, Policy, Worker, plan, predicted_wait
+from face_web.scaler.model import Backlog, Memory, Observation, Plan, Policy, Worker
+from face_web.scaler.plan import plan, predicted_wait
 
 NOW = 1_000_000.0
 LONG_AGO = NOW - 10_000
@@ -323,3 +326,206 @@ def test_a_predicted_wait_adds_boot_and_queue() -> None:
     assert wait(2, visible=60, workers=fleet(ready=1, stopped=1)) == pytest.approx(20 + 40 / 2)
     assert wait(2, visible=60, workers=fleet(stopped=1)) == pytest.approx(40 + 40 / 2)  # one of them is launched
     assert wait(1, backlog=Backlog(1000, 0, NOW - 16)) is None
+
+
+def old(**counts: int) -> list[Worker]:
+    """Outdated workers by state."""
+    return [replace(worker, id=f"old-{worker.id}", outdated=True) for worker in fleet(**counts)]
+
+
+STEADY: dict[str, Any] = {"arrival_rate": 4.0, "arrived": 4}  # needs five
+
+
+def test_current_workers_are_started_before_outdated_ones_go() -> None:
+    decision = decided(seen(**STEADY, workers=old(busy=5)), memory=watched(5))
+    assert (decision.action, decision.cause, decision.launch, decision.terminate) == ("start", "outdated", 5, ())
+    assert "that needs 5 workers, and there are 5, 5 of them outdated" in decision.reason
+    booting = decided(seen(**STEADY, workers=[*old(busy=5), *fleet(booting=5)]), memory=watched(5))
+    assert (booting.action, booting.cause) == ("hold", "outdated")
+
+
+def test_outdated_workers_go_one_for_one_as_current_ones_are_ready_even_if_busy() -> None:
+    decision = decided(seen(**STEADY, workers=[*old(busy=5), *fleet(booting=3, ready=2)]), memory=watched(5))
+    assert (decision.action, decision.cause, len(decision.terminate), decision.stop) == ("retire", "outdated", 2, ())
+    last = decided(seen(**STEADY, workers=[*old(busy=3), *fleet(busy=5)]), memory=watched(5))
+    assert (len(last.terminate), last.desired) == (3, 5)
+
+
+def test_idle_outdated_workers_go_first() -> None:
+    workers = [*old(busy=2, ready=1, booting=1), *fleet(ready=2)]
+    assert decided(seen(arrival_rate=1.6, workers=workers), memory=watched(4)).terminate == (
+        "old-booting-0",
+        "old-ready-0",
+    )
+
+
+def test_at_the_maximum_a_quarter_of_the_outdated_workers_makes_room() -> None:
+    full = seen(visible=1000, arrived=1, workers=old(busy=15))
+    decision = decided(full, memory=watched(15))
+    assert (decision.action, decision.cause, len(decision.terminate)) == ("retire", "outdated", 3)
+    assert "to make room" in decision.reason
+    draining = decided(replace(full, workers=[*old(busy=12), *fleet(draining=3)]), memory=watched(15))
+    assert (draining.action, draining.cause) == ("hold", "maximum")
+    gone = decided(replace(full, workers=old(busy=12)), memory=watched(15))
+    assert (gone.action, gone.launch) == ("start", 3)
+    booting = decided(replace(full, workers=[*old(busy=12), *fleet(booting=3)]), memory=watched(15))
+    assert (booting.action, booting.cause) == ("hold", "outdated")
+    ready = decided(replace(full, workers=[*old(busy=12), *fleet(busy=3)]), memory=watched(15))
+    assert len(ready.terminate) == 3
+    single = replace(POLICY, min_workers=1, max_workers=1)
+    assert decided(seen(workers=old(ready=1)), single).terminate == ("old-ready-0",)
+
+
+def test_outdated_workers_that_nobody_needs_are_terminated_after_the_quiet_period() -> None:
+    assert decided(seen(workers=old(ready=2)), memory=watched(2)).cause == "outdated"
+    assert decided(seen(workers=old(ready=2)), memory=watched(2)).count == 0
+    decision = decided(seen(workers=old(ready=2)), memory=watched(0))
+    assert (decision.stop, len(decision.terminate), decision.desired) == ((), 2, 0)
+
+
+def test_outdated_workers_finish_a_burst_that_is_nearly_done() -> None:
+    decision = decided(seen(in_flight=10, arrived=1, workers=old(busy=10)), memory=watched(10))
+    assert decision.launch == 1
+    after = decided(seen(in_flight=10, arrived=1, workers=[*old(busy=10), *fleet(ready=1)]), memory=watched(10))
+    assert len(after.terminate) == 1
+
+
+def test_outdated_stopped_workers_are_never_started_and_are_terminated() -> None:
+    workers = [*old(stopped=3), *fleet(stopped=1)]
+    decision = decided(seen(visible=75, workers=workers))
+    assert (decision.start, decision.launch) == (("stopped-0",), 7)
+    tidied = decided(seen(workers=workers))
+    assert (tidied.cause, len(tidied.terminate)) == ("outdated", 3)
+    assert tidied.reason == "Terminating 3 stopped: 3 are outdated, and no more than 15 are kept."
+
+
+def test_when_the_hours_are_used_up_no_more_than_the_minimum_is_replaced() -> None:
+    spent = replace(POLICY, min_workers=1, hours_a_day=24)
+    assert decided(seen(**STEADY, hours_today=24.0, workers=old(busy=5)), spent, watched(5)).launch == 1
+    assert decided(seen(**STEADY, hours_today=24.0, workers=old(busy=5)), replace(spent, min_workers=0)).count == 0
+
+
+mixed_workers = st.lists(
+    st.builds(
+        Worker,
+        id=st.uuids().map(str),
+        state=st.sampled_from(["booting", "ready", "draining", "stopped"]),
+        since=st.floats(NOW - 300, NOW),
+        warm=st.booleans(),
+        busy=st.booleans(),
+        outdated=st.booleans(),
+    ),
+    max_size=25,
+)
+
+
+@given(observations, mixed_workers, policies, memories)
+def test_with_outdated_workers_every_plan_keeps_within_bounds(
+    observation: Observation, workers: list[Worker], policy: Policy, memory: Memory
+) -> None:
+    decision = plan(replace(observation, workers=workers), policy, memory, NOW)
+    by_id = {worker.id: worker for worker in workers}
+    started = decision.launch + len(decision.start)
+    alive = sum(worker.state != "stopped" for worker in workers)
+    assert started == 0 or started + alive <= policy.max_workers
+    assert not any(by_id[one].outdated for one in (*decision.start, *decision.stop))
+    assert {by_id[one].state for one in decision.start} <= {"stopped"}
+    ended = [by_id[one] for one in (*decision.stop, *decision.terminate)]
+    assert not any(one.busy and one.state == "ready" and not one.outdated for one in ended)
+    assert len(ended) == len({one.id for one in ended})
+    most = decision.memory.most(NOW, policy.quiet_seconds)
+    if decision.cause == "outdated" and decision.action == "retire" and most is not None:
+        running = sum(one.state in ("booting", "ready") and one.outdated for one in workers)
+        ready = sum(one.state == "ready" and not one.outdated for one in workers)
+        left = ready + running - min(max(most, policy.min_workers), policy.max_workers)
+        assert sum(one.state != "stopped" for one in ended) <= max(alive // 4, 1, left)
+    assert decision.reason.endswith(".")
+    assert (decision.count > 0) == (decision.action != "hold")
+
+
+class Rollout:
+    """A fleet under a load that does not change, while its plans are carried out; ten seconds a step."""
+
+    def __init__(self, workers: list[Worker], policy: Policy, rate: float, busy: Callable[[], bool]) -> None:
+        self.workers = workers
+        self.policy = policy
+        self.rate = rate
+        self.busy = busy
+        self.now = NOW
+        self.memory = Memory(NOW)
+        self.started = self.retired_current = self.most = 0
+        self.fewest = len(workers)
+        self.needed = 0
+
+    def step(self) -> None:
+        self.now += 10
+        self.workers = [self._next(worker) for worker in self.workers if not self._gone(worker)]
+        ready = [worker for worker in self.workers if worker.state == "ready"]
+        in_flight = sum(worker.busy for worker in ready)
+        observed = seen(in_flight=in_flight, arrived=int(self.rate > 0), workers=self.workers, arrival_rate=self.rate)
+        counted = replace(observed, backlog=Backlog(0, in_flight, self.now))
+        decision = plan(counted, self.policy, self.memory, self.now)
+        self.memory = decision.memory
+        assert decision.need is not None
+        self.needed = max(self.needed, decision.need.load, decision.need.drain)
+        self._carry_out(decision)
+        alive = [worker for worker in self.workers if worker.state != "stopped"]
+        self.most = max(self.most, len(alive))
+        self.fewest = min(self.fewest, sum(worker.state == "ready" for worker in alive))
+
+    def _carry_out(self, decision: Plan) -> None:
+        ended = {*decision.stop, *decision.terminate}
+        self.retired_current += sum(one.id in ended and not one.outdated for one in self.workers)
+        self.started += decision.launch + len(decision.start)
+        going = [one for one in self.workers if one.id in ended and one.state != "stopped"]
+        kept = [one for one in self.workers if one.id not in {*ended, *decision.start}]
+        drained = [replace(one, state="draining", since=self.now) for one in going]
+        new = [Worker(f"new-{self.now}-{number}", "booting", self.now) for number in range(decision.count)]
+        self.workers = [*kept, *drained, *(new if decision.action == "start" else [])]
+
+    def _gone(self, worker: Worker) -> bool:
+        return worker.state == "draining" and self.now - worker.since > 20
+
+    def _next(self, worker: Worker) -> Worker:
+        ready = worker.state == "ready" or (worker.state == "booting" and self.now - worker.since > 30)
+        return replace(worker, state="ready", busy=self.busy()) if ready else worker
+
+
+@given(st.integers(0, 15), st.integers(1, 15), st.integers(0, 3), st.integers(0, 15), st.randoms())
+@settings(deadline=None)
+def test_a_fleet_is_replaced_once_whatever_its_workers_are_at(
+    size: int, most: int, least: int, needed: int, chance: Random
+) -> None:
+    """From as many outdated workers as are needed: never too few, never too many, none twice, none for nothing."""
+    policy = replace(POLICY, max_workers=most, min_workers=min(least, most))
+    needed = min(needed, most)
+    size = min(max(size, needed, policy.min_workers), most)
+    rollout = Rollout(old(ready=size), policy, 0.8 * needed, lambda: needed > 0 and chance.random() < 0.8)
+    for _ in range(200):
+        rollout.step()
+    left = [worker for worker in rollout.workers if worker.state != "stopped"]
+    wanted = min(max(rollout.needed, policy.min_workers), most)
+    assert not any(worker.outdated for worker in rollout.workers)
+    assert {worker.state for worker in left} <= {"ready"}
+    assert rollout.most <= most
+    assert rollout.started <= wanted
+    assert rollout.retired_current == 0 or rollout.needed > needed
+    assert rollout.fewest >= min(needed, size) - max(size // 4, 1)
+    if most >= 2 * size:
+        assert rollout.fewest >= min(needed, size)
+
+
+class Broken(Rollout):
+    """A fleet whose new workers never become ready."""
+
+    def _next(self, worker: Worker) -> Worker:
+        return super()._next(worker) if worker.outdated else worker
+
+
+@pytest.mark.parametrize("most", [1, 4, 8, 15])
+def test_a_template_that_does_not_work_costs_no_more_than_a_quarter_of_the_fleet(most: int) -> None:
+    rollout = Broken(old(ready=most), replace(POLICY, max_workers=most), 0.8 * most, lambda: True)
+    for _ in range(200):
+        rollout.step()
+    assert rollout.fewest == most - max(most // 4, 1)
+    assert rollout.most <= most

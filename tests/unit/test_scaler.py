@@ -16,8 +16,8 @@ from face_web.scaler.decisions import PREFIX, DecisionLog
 from face_web.scaler.fleet import FleetError
 from face_web.scaler.lease import KEY, Lease
 from face_web.scaler.loop import Scaler
+from face_web.scaler.model import Policy
 from face_web.scaler.observe import Assumptions, HostReporter, Observer, Reports
-from face_web.scaler.plan import Policy
 from face_web.scaler.settings import ScalerSettings
 from face_web.traffic import Traffic
 from tests.fakes.cloud import MemoryObjectStore, MemoryQueue
@@ -126,7 +126,7 @@ def test_a_burst_is_launched_in_the_first_tick_and_told_in_a_sentence(house: Hou
     assert decision["reason"].startswith("Starting 4: photos waiting: 30")
     assert house.tick(5)["action"] == "hold"
     assert house.fleet.calls == ["launch 4"]
-    assert house.states() == {"booting": 4, "running": 0, "draining": 0, "stopped": 0}
+    assert house.states() == {"booting": 4, "running": 0, "draining": 0, "stopped": 0, "outdated": 0}
 
 
 def test_a_worker_is_ready_when_it_says_so_and_its_boot_is_learned(house: House) -> None:
@@ -168,7 +168,7 @@ def test_after_the_quiet_period_workers_are_stopped_and_started_again_as_warm_on
     assert (decision["cause"], decision["stop"]) == ("surplus", ["i-0"])
     del house.store.objects["fleet/reports/workers/i-0.json"]
     house.tick(3)
-    assert house.states() == {"booting": 0, "running": 0, "draining": 0, "stopped": 1}
+    assert house.states() == {"booting": 0, "running": 0, "draining": 0, "stopped": 1, "outdated": 0}
     house.queue.counted = Counts(1, 0)
     assert house.tick()["start"] == ["i-0"]
     house.tick(4)
@@ -381,7 +381,7 @@ def test_a_worker_whose_process_is_started_again_has_time_to_come_back(house: Ho
     house.tick(500, alive="i-0")
     del house.store.objects["fleet/reports/workers/i-0.json"]
     house.tick(30)
-    assert house.states() == {"booting": 1, "running": 0, "draining": 0, "stopped": 0}
+    assert house.states() == {"booting": 1, "running": 0, "draining": 0, "stopped": 0, "outdated": 0}
     house.report("i-0")
     house.tick(3)
     assert house.states()["running"] == 1
@@ -495,3 +495,29 @@ def test_subnets_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert subnets("subnet-1, subnet-2,") == ("subnet-1", "subnet-2")
     assert subnets("") == ()
+
+
+def test_a_fleet_of_an_earlier_template_is_replaced_while_it_works(house: House) -> None:
+    house.queue.counted = Counts(0, 1)
+    house.tick()
+    house.report("i-0", held=1)
+    house.tick(25, alive="i-0")
+    house.fleet.launch(1, "pool")
+    house.fleet.stop(["i-1"])
+    house.fleet.version = 2
+    house.report("i-0", held=1, ready_at=START + 2)
+    decision = house.tick()
+    assert (decision["action"], decision["cause"], decision["start"], decision["launch"]) == (
+        "start",
+        "outdated",
+        [],
+        1,
+    )
+    assert house.states() == {"booting": 0, "running": 1, "draining": 0, "stopped": 1, "outdated": 2}
+    house.report("i-2", held=1)
+    house.tick(4)
+    assert house.fleet.calls[-2:] == ["terminate 1", "terminate 1"]
+    assert list(house.fleet.all) == ["i-2"]
+    assert house.states()["outdated"] == 0
+    assert house.metrics.registry.get_sample_value("face_fleet_workers", {"state": "outdated"}) == 0
+    assert not any(one["outdated"] for one in house.scaler.status()["instances"])

@@ -10,7 +10,7 @@ from typing import Any
 
 from face_common.errors import ObjectMissingError
 from face_common.ports import ObjectStore
-from face_web.scaler.plan import Observation, Plan, Policy
+from face_web.scaler.model import Observation, Plan, Policy
 
 PREFIX = "fleet/decisions/"
 _REMEMBERED = 2000
@@ -49,6 +49,7 @@ def decision_line(observation: Observation, done: Plan, wait: float | None, now:
             "warm_boot_s": round(observation.warm_boot_seconds, 1),
             "hours_today": round(observation.hours_today, 3),
             **{state: states[state] for state in ("booting", "ready", "draining", "stopped")},
+            "outdated": sum(worker.outdated and worker.state != "draining" for worker in observation.workers),
         },
         "need": asdict(done.need) if done.need else None,
         "wait_s": None if wait is None else round(wait, 1),
@@ -75,7 +76,7 @@ def fleet_status(
             "in_flight": observed["in_flight"],
             "oldest_s": None if oldest_seconds is None else round(oldest_seconds, 1),
         },
-        "workers": {name: observed[state] for name, state in states.items()},
+        "workers": {name: observed[state] for name, state in states.items()} | {"outdated": observed["outdated"]},
         "desired": decision["desired"],
         "leader": decision["leader"],
         "decision": {key: decision[key] for key in ("at", "action", "cause", "count", "reason")},
@@ -84,7 +85,13 @@ def fleet_status(
         "limits": {"min": policy.min_workers, "max": policy.max_workers, "warm": policy.warm_workers},
         "measured": {name: observed[name] for name in measured},
         "instances": [
-            {"id": worker.id, "state": worker.state, "since": moment(worker.since), "busy": worker.busy}
+            {
+                "id": worker.id,
+                "state": worker.state,
+                "since": moment(worker.since),
+                "busy": worker.busy,
+                "outdated": worker.outdated,
+            }
             for worker in observation.workers
         ],
     }

@@ -1,6 +1,7 @@
 """The fleet in EC2: instances of one launch template that carry this deployment's tag."""
 
 import logging
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,9 @@ STARTED_TAG = "face:started"
 """When a stopped instance was started; seconds since the epoch."""
 LAUNCH_TAG = "face:launch"
 """The token of the launch that made an instance."""
+TEMPLATE_TAG = "face:template"
+"""The version of the launch template that an instance was launched from."""
+_TEMPLATE_TAG_OF_EC2 = "aws:ec2launchtemplate:version"  # which EC2 itself adds: for instances that lack ours
 _STATES: dict[str, Literal["running", "stopping", "stopped"]] = {
     "pending": "running",
     "running": "running",
@@ -35,6 +39,7 @@ _TOO_FEW = (
     "VcpuLimitExceeded",
 )
 """Refusals after which another subnet, or a smaller number, may do."""
+_TEMPLATE_SECONDS = 5.0  # how old the launch template's default version may be
 _SETTLING_SECONDS = 30.0  # EC2 may describe an instance as it was before a change for some seconds
 
 
@@ -56,6 +61,8 @@ class Instance:
     """When it was launched or last started; seconds since the epoch."""
     warm: bool = False
     """Started from stopped."""
+    outdated: bool = False
+    """Launched from another version of the launch template than the present default one."""
 
 
 class Ec2Fleet:
@@ -76,6 +83,8 @@ class Ec2Fleet:
         self._template = template
         self._subnets = subnets
         self._now = now
+        self._version: str | None = None
+        self._looked_up_at = -math.inf
         self._used: Counter[str] = Counter()
         """Instances that ran in each subnet when they were seen last."""
         self._launching: tuple[str, deque[RunInstancesRequestTypeDef]] = "", deque()
@@ -95,7 +104,8 @@ class Ec2Fleet:
             entries = [
                 entry for page in pages for reservation in page["Reservations"] for entry in reservation["Instances"]
             ]
-        seen = [_instance(entry) for entry in entries]
+        version = self._default_version()
+        seen = [_instance(entry, version) for entry in entries]
         running = (entry for entry, one in zip(entries, seen, strict=True) if one.state == "running")
         self._used = Counter(entry.get("SubnetId", "") for entry in running)
         return sorted(self._settled(seen), key=lambda instance: (instance.since, instance.id))
@@ -127,6 +137,23 @@ class Ec2Fleet:
         yield from (self._request(count, count, subnet, own) for subnet, own in places)
         if count > 1:
             yield from (self._request(1, count, subnet, f"{own}-some") for subnet, own in places)
+
+    def _default_version(self) -> str | None:
+        """The launch template's default version, as it was looked up last; None when that was never possible."""
+        if self._now() - self._looked_up_at >= _TEMPLATE_SECONDS:
+            self._looked_up_at = self._now()
+            try:
+                self._version = self._look_up_version()
+            except FleetError as error:
+                _log.warning("the launch template cannot be looked up", extra={"reason": str(error)})
+        return self._version
+
+    def _look_up_version(self) -> str:
+        with _translated():
+            found = self._client.describe_launch_templates(LaunchTemplateNames=[self._template])["LaunchTemplates"]
+        if not found:
+            raise FleetError(f"there is no launch template {self._template}")
+        return str(found[0]["DefaultVersionNumber"])
 
     def start(self, ids: Sequence[str]) -> list[str]:
         """Start stopped instances; those that were started."""
@@ -177,12 +204,15 @@ class Ec2Fleet:
         return True
 
     def _request(self, least: int, most: int, subnet: str, token: str) -> "RunInstancesRequestTypeDef":
+        version = self._default_version()
         tags: list[TagTypeDef] = [
             {"Key": DEPLOYMENT_TAG, "Value": self._deployment},
             {"Key": LAUNCH_TAG, "Value": token},
         ]
+        if version:
+            tags.append({"Key": TEMPLATE_TAG, "Value": version})
         request: RunInstancesRequestTypeDef = {
-            "LaunchTemplate": {"LaunchTemplateName": self._template, "Version": "$Default"},
+            "LaunchTemplate": {"LaunchTemplateName": self._template, "Version": version or "$Default"},
             "MinCount": least,
             "MaxCount": most,
             "ClientToken": token,
@@ -217,17 +247,20 @@ class Ec2Fleet:
         return list(by_id.values())
 
 
-def _instance(entry: "InstanceTypeDef") -> Instance:
+def _instance(entry: "InstanceTypeDef", version: str | None) -> Instance:
+    """`version` is the launch template's default one; an instance whose own nobody knows is not outdated."""
     tags = {tag["Key"]: tag["Value"] for tag in entry.get("Tags", ())}
     try:
         started = float(tags.get(STARTED_TAG, 0))
     except ValueError:  # somebody's hand
         started = 0.0
+    own = tags.get(TEMPLATE_TAG) or tags.get(_TEMPLATE_TAG_OF_EC2)
     return Instance(
         id=entry["InstanceId"],
         state=_STATES[entry["State"]["Name"]],
         since=max(entry["LaunchTime"].timestamp(), started),
         warm=bool(started),
+        outdated=None not in (own, version) and own != version,
     )
 
 

@@ -10,8 +10,9 @@ from face_web.scaler.breaker import Breaker
 from face_web.scaler.decisions import Decision, DecisionLog, decision_line, fleet_status
 from face_web.scaler.fleet import FleetError
 from face_web.scaler.lease import Lease
+from face_web.scaler.model import Memory, Observation, Plan, Policy
 from face_web.scaler.observe import HostReporter, Observer
-from face_web.scaler.plan import Memory, Observation, Plan, Policy, plan, predicted_wait
+from face_web.scaler.plan import plan, predicted_wait
 from face_web.traffic import Traffic
 
 _log = logging.getLogger(__name__)

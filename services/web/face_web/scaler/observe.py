@@ -15,7 +15,7 @@ from face_common.report_writer import ReportWriter
 from face_common.reports import ALIVE_SECONDS, REPORTS, WEB_REPORTS, WORKER_REPORTS, WebReport, WorkerReport
 from face_web.scaler.breaker import Breaker
 from face_web.scaler.fleet import FleetError, Instance
-from face_web.scaler.plan import Backlog, Observation, Worker
+from face_web.scaler.model import Backlog, Observation, Worker
 from face_web.scaler.rates import ArrivalRate, Measured
 from face_web.traffic import Traffic
 
@@ -281,7 +281,8 @@ class Observer:
             report = None
         state = self._state(instance, report, now)
         since = max(instance.since, self._alive_at.get(instance.id, 0.0))
-        return Worker(instance.id, state, since, instance.warm, report is not None and report.held > 0)
+        busy = report is not None and report.held > 0
+        return Worker(instance.id, state, since, instance.warm, busy, instance.outdated)
 
     def _state(
         self, instance: Instance, report: WorkerReport | None, now: float

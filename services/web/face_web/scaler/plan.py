@@ -5,183 +5,25 @@ by a worker; the need is how many workers it calls for; the fleet is every worke
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-Action = Literal["start", "retire", "hold"]
-Starting = Literal["backlog", "arrivals", "minimum"]
-Holding = Literal["steady", "quiet", "busy", "maximum", "daily-hours", "stale"]
-Cause = Starting | Holding | Literal["surplus", "pool", "overdue", "ec2-failing"]
-"""Why, in one word: the label by which metrics count decisions."""
-_OVERDUE = 2.0  # times the usual boot
+from face_web.scaler.model import (
+    Backlog,
+    Cause,
+    Fleet,
+    Holding,
+    Memory,
+    Need,
+    Observation,
+    Plan,
+    Policy,
+    Starting,
+    Worker,
+    next_boot,
+    seconds_to_ready,
+)
 
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What the operator wants. Times in seconds."""
-
-    min_workers: int = 0
-    max_workers: int = 15
-    warm_workers: int = 15
-    """Stopped workers to keep: they start faster than new ones."""
-    drain_seconds: float = 30.0
-    """Time in which a backlog should be gone, boot included; at least a quarter of it is allowed for work."""
-    utilisation: float = 0.8
-    """Share of its time that a worker may be busy under steady load; the rest absorbs chance."""
-    quiet_seconds: float = 120.0
-    """The fleet never shrinks below the most that was needed at any time during the last so many seconds."""
-    stale_seconds: float = 15.0
-    """Counts older than this are not acted on."""
-    patience_seconds: float = 60.0
-    """Every worker may boot this long, however fast the others were."""
-    hours_a_day: float = 0.0
-    """Instance-hours of a day (UTC) after which nothing beyond the minimum is started; 0: no such limit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """One EC2 instance of this deployment."""
-
-    id: str
-    state: Literal["booting", "ready", "draining", "stopped"]
-    since: float
-    """When it was launched, or started from stopped; seconds since the epoch."""
-    warm: bool = False
-    """Started from stopped."""
-    busy: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """The request queue's counts, and when they were read (seconds since the epoch)."""
-
-    visible: int
-    in_flight: int
-    counted_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """All that a plan depends on."""
-
-    backlog: Backlog | None
-    """None: never counted yet."""
-    workers: Sequence[Worker]
-    arrived: int
-    """Photos that came in since the last observation."""
-    arrival_rate: float
-    """Photos a second."""
-    service_seconds: float
-    """Time for which one photo keeps a slot busy."""
-    slots: int
-    """Photos that a worker reads at the same time."""
-    capacity: int
-    """Photos that a worker has in hand at most, those fetched ahead included."""
-    cold_boot_seconds: float
-    """From launch to ready, 90th percentile."""
-    warm_boot_seconds: float
-    """From the start of a stopped worker to ready, 90th percentile."""
-    hours_today: float = 0.0
-    """Instance-hours since midnight UTC."""
-    blind: str = ""
-    """Why the workers could not be read; they are as they were seen last."""
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """The needs of the last quiet period, without those that a later one equals or exceeds.
-
-    Safe to lose: without it the quiet period begins anew.
-    """
-
-    began: float
-    peaks: tuple[tuple[float, int], ...] = ()
-    """(time, need), needs falling."""
-
-    def remember(self, need: int, now: float, quiet_seconds: float) -> "Memory":
-        """The memory with one need more, and without those older than the quiet period."""
-        kept = [(at, past) for at, past in self.peaks if past > need and now - at <= quiet_seconds]
-        return Memory(self.began, (*kept, (now, need)))
-
-    def most(self, now: float, quiet_seconds: float) -> int | None:
-        """The greatest need of the quiet period; None when it has not been watched for so long."""
-        return self.peaks[0][1] if self.peaks and now - self.began >= quiet_seconds else None
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """How many workers are called for, and by what."""
-
-    load: int
-    """To serve what arrives."""
-    drain: int
-    """To end the backlog in time as well."""
-    busy: int
-    """At work at this moment."""
-
-    @property
-    def workers(self) -> int:
-        """How many there should be at least."""
-        return max(self.load, self.drain, self.busy)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to do, and the sentence that explains it."""
-
-    action: Action
-    cause: Cause
-    reason: str
-    desired: int
-    """Workers that should be ready or booting after this."""
-    size: int
-    """Workers that can be counted on now."""
-    memory: Memory
-    need: Need | None = None
-    launch: int = 0
-    start: tuple[str, ...] = ()
-    stop: tuple[str, ...] = ()
-    terminate: tuple[str, ...] = ()
-
-    @property
-    def count(self) -> int:
-        """How many workers are started, or retired."""
-        return self.launch + len(self.start) if self.action == "start" else len(self.stop) + len(self.terminate)
-
-
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """The workers of an observation by what may be expected of them."""
-
-    running: tuple[Worker, ...]
-    """Ready, or booting in good time."""
-    overdue: tuple[Worker, ...]
-    """Booting for longer than is plausible."""
-    draining: tuple[Worker, ...]
-    stopped: tuple[Worker, ...]
-
-    @classmethod
-    def of(cls, observation: Observation, policy: Policy, now: float) -> "Fleet":
-        """Sort the observation's workers."""
-        workers = observation.workers
-
-        def is_overdue(worker: Worker) -> bool:
-            limit = max(_OVERDUE * _boot_seconds(worker, observation), policy.patience_seconds)
-            return worker.state == "booting" and now - worker.since > limit
-
-        overdue = tuple(worker for worker in workers if is_overdue(worker))
-        return cls(
-            running=tuple(one for one in workers if one.state in ("booting", "ready") and one not in overdue),
-            overdue=overdue,
-            draining=tuple(worker for worker in workers if worker.state == "draining"),
-            stopped=tuple(worker for worker in workers if worker.state == "stopped"),
-        )
-
-    @property
-    def size(self) -> int:
-        """How many can be counted on."""
-        return len(self.running)
+_MISSING_SHARE = 4  # one in so many workers may be missing while outdated ones make room for current ones
 
 
 def plan(observation: Observation, policy: Policy, memory: Memory, now: float) -> Plan:
@@ -196,7 +38,7 @@ def plan(observation: Observation, policy: Policy, memory: Memory, now: float) -
     need = _need(observation, backlog, fleet, policy, now)
     memory = memory.remember(need.workers, now, policy.quiet_seconds)
     here = _Situation(observation, backlog, policy, fleet, need, memory, now)
-    return _grow(here) if fleet.size < here.wanted else _shrink(here)
+    return _grow(here) if len(fleet.current) < here.wanted else _shrink(here)
 
 
 def _doubt(observation: Observation, policy: Policy, now: float) -> str:
@@ -218,7 +60,7 @@ def predicted_wait(observation: Observation, policy: Policy, desired: int, now: 
         return None
     fleet = Fleet.of(observation, policy, now)
     missing = max(desired - fleet.size, 0)
-    ready = [_seconds_to_ready(worker, observation, now) for worker in fleet.running]
+    ready = [seconds_to_ready(worker, observation, now) for worker in fleet.running]
     warm = min(missing, len(fleet.stopped))
     ready += [observation.warm_boot_seconds] * warm + [observation.cold_boot_seconds] * (missing - warm)
     rate = observation.slots / observation.service_seconds
@@ -239,14 +81,15 @@ def _need(observation: Observation, backlog: Backlog, fleet: Fleet, policy: Poli
     nothing is needed.
     """
     demand = backlog.visible + backlog.in_flight
-    reported = sum(worker.busy for worker in fleet.running)
-    busy = max(reported, min(math.ceil(backlog.in_flight / observation.capacity), fleet.size))
+    current = fleet.current
+    reported = sum(worker.busy for worker in current)
+    busy = max(reported, min(math.ceil(backlog.in_flight / observation.capacity), len(current)))
     if demand == 0 and observation.arrived == 0:
         return Need(0, 0, busy)
     work = observation.service_seconds / observation.slots  # one worker's seconds for one photo
     load = observation.arrival_rate * work
-    boot = _next_boot(observation, fleet)
-    done = sum(max(boot - _seconds_to_ready(worker, observation, now), 0.0) for worker in fleet.running) / work
+    boot = next_boot(observation, fleet)
+    done = sum(max(boot - seconds_to_ready(worker, observation, now), 0.0) for worker in fleet.running) / work
     left = max(demand + observation.arrival_rate * boot - done, 0.0)
     seconds = max(policy.drain_seconds - boot, policy.drain_seconds / 4)
     return Need(
@@ -279,12 +122,21 @@ class _Situation:
         return 0 < self.policy.hours_a_day <= self.observation.hours_today
 
     @property
-    def startable(self) -> int:
-        """How many of the missing workers the limits allow to be started."""
-        fleet = self.fleet
-        room = self.policy.max_workers - fleet.size - len(fleet.draining) - len(fleet.overdue)
+    def missing(self) -> int:
+        """How many current workers are missing, as far as the day's instance-hours allow for them."""
         wanted = min(self.wanted, self.policy.min_workers) if self.hours_spent else self.wanted
-        return max(min(wanted - fleet.size, room), 0)
+        return max(wanted - len(self.fleet.current), 0)
+
+    @property
+    def startable(self) -> int:
+        """How many of the missing workers there is room for."""
+        return max(min(self.missing, self.policy.max_workers - self.fleet.size - self.fleet.going), 0)
+
+    @property
+    def target(self) -> int:
+        """Below this the fleet does not shrink: what was needed during the quiet period, within the bounds."""
+        policy, most = self.policy, self.memory.most(self.now, self.policy.quiet_seconds)
+        return min(max(self.fleet.size if most is None else most, policy.min_workers), policy.max_workers)
 
     def hold(self, cause: Holding, why: str) -> Plan:
         """A plan that changes nothing."""
@@ -300,12 +152,13 @@ class _Situation:
 
 
 def _grow(here: _Situation) -> Plan:
-    """Start what is missing, as far as the limits allow, and give up what does not become ready."""
+    """Start what is missing, as far as the limits allow, and end what is in its way."""
     fleet, number = here.fleet, here.startable
     start = tuple(worker.id for worker in fleet.stopped[:number])
-    why = f"{here.demand()}; that needs {_workers(here.need.workers)}{_limit(here)}, and there are {fleet.size}"
+    old = f", {len(fleet.outdated)} of them outdated" if fleet.outdated else ""
+    why = f"{here.demand()}; that needs {_workers(here.need.workers)}{_limit(here)}, and there are {fleet.size}{old}"
     if not number:
-        return _give_up(here) if fleet.overdue else here.hold("daily-hours" if here.hours_spent else "maximum", why)
+        return _tidy(here) or _make_room(here) or here.hold(_stuck(here), why)
     how = f" ({len(start)} from stopped)" if start else ""
     return Plan(
         action="start",
@@ -320,6 +173,39 @@ def _grow(here: _Situation) -> Plan:
     )
 
 
+def _make_room(here: _Situation) -> Plan | None:
+    """End outdated workers where current ones are missing: few at a time, whatever they are at."""
+    fleet = here.fleet
+    booting = sum(worker.state == "booting" for worker in fleet.current)
+    bearable = max((fleet.size + fleet.going) // _MISSING_SHARE, 1) - fleet.going - booting
+    number = max(min(bearable, here.missing), _dispensable_outdated(here))
+    return _retire_outdated(here, number, "to make room for current ones")
+
+
+def _retire_outdated(here: _Situation, number: int, why: str) -> Plan | None:
+    """Terminate so many outdated workers: what they are at they finish while they shut down."""
+    chosen, size = here.fleet.outdated[:number], here.fleet.size
+    if not chosen:
+        return None
+    return Plan(
+        action="retire",
+        cause="outdated",
+        reason=f"Retiring {len(chosen)} outdated of {size} {why}; {here.demand()}.",
+        desired=size - len(chosen),
+        size=size,
+        memory=here.memory,
+        need=here.need,
+        terminate=tuple(worker.id for worker in chosen),
+    )
+
+
+def _stuck(here: _Situation) -> Holding:
+    """Why nothing is started although something is missing."""
+    if here.fleet.size >= here.wanted:
+        return "outdated"
+    return "daily-hours" if here.hours_spent else "maximum"
+
+
 def _give_up(here: _Situation) -> Plan:
     """Terminate what does not become ready; what it is needed for is started as soon as it is gone."""
     overdue = tuple(worker.id for worker in here.fleet.overdue)
@@ -330,6 +216,8 @@ def _give_up(here: _Situation) -> Plan:
 
 def _starting(here: _Situation) -> Starting:
     """What calls for more workers than there are."""
+    if here.fleet.size >= here.wanted:
+        return "outdated"
     if here.need.workers < here.policy.min_workers:
         return "minimum"
     return "backlog" if here.need.drain > here.need.load else "arrivals"
@@ -337,11 +225,11 @@ def _starting(here: _Situation) -> Starting:
 
 def _limit(here: _Situation) -> str:
     """What keeps the fleet from what is needed, in words."""
-    policy, fleet, missing = here.policy, here.fleet, here.wanted - here.fleet.size
+    policy, missing = here.policy, here.wanted - len(here.fleet.current)
     if here.hours_spent and here.startable < missing:
         return f" (but the limit of {policy.hours_a_day:g} instance-hours a day is reached)"
     if here.startable < missing:
-        return f" (but the maximum is {policy.max_workers} and {len(fleet.draining) + len(fleet.overdue)} are going)"
+        return f" (but the maximum is {policy.max_workers} and {here.fleet.going} are going)"
     if here.need.workers > policy.max_workers:
         return f" (the maximum is {policy.max_workers})"
     if here.need.workers < policy.min_workers:
@@ -350,32 +238,52 @@ def _limit(here: _Situation) -> str:
 
 
 def _shrink(here: _Situation) -> Plan:
-    """Retire what the quiet period had no need of: never a busy worker, and stopped rather than terminated."""
-    fleet, policy = here.fleet, here.policy
-    most = here.memory.most(here.now, policy.quiet_seconds)
-    target = min(max(fleet.size if most is None else most, policy.min_workers), policy.max_workers)
-    retired = tuple(worker.id for worker in _dispensable(here)[: max(fleet.size - target, 0)])
-    extra = tuple(worker.id for worker in fleet.stopped[policy.warm_workers :])
-    if retired:
-        places = max(policy.warm_workers - len(fleet.stopped), 0)
-        why = f"no more than {target} were needed for {policy.quiet_seconds:g} s; {here.demand()}"
-        return Plan(
-            action="retire",
-            cause="surplus",
-            reason=f"Retiring {len(retired)} of {fleet.size}: {why}.",
-            desired=fleet.size - len(retired),
-            size=fleet.size,
-            memory=here.memory,
-            need=here.need,
-            stop=retired[:places],
-            terminate=retired[places:] + extra,
-        )
-    if fleet.overdue:
+    """Retire what the quiet period had no need of, outdated workers first; end what is of no use any more."""
+    replaced = _retire_outdated(here, _dispensable_outdated(here), "that others replace, or that nobody needs")
+    return replaced or _retire_surplus(here) or _tidy(here) or _rest(here)
+
+
+def _retire_surplus(here: _Situation) -> Plan | None:
+    """Retire current workers: never a busy one, and stopped rather than terminated."""
+    fleet, policy, target = here.fleet, here.policy, here.target
+    retired = tuple(worker.id for worker in _dispensable(here)[: max(len(fleet.current) - target, 0)])
+    if not retired:
+        return None
+    places = max(policy.warm_workers - len(fleet.stopped), 0)
+    why = f"no more than {target} were needed for {policy.quiet_seconds:g} s; {here.demand()}"
+    return Plan(
+        action="retire",
+        cause="surplus",
+        reason=f"Retiring {len(retired)} of {fleet.size}: {why}.",
+        desired=fleet.size - len(retired),
+        size=fleet.size,
+        memory=here.memory,
+        need=here.need,
+        stop=retired[:places],
+        terminate=retired[places:] + _unkept(here),
+    )
+
+
+def _tidy(here: _Situation) -> Plan | None:
+    """End what does not come up, and the stopped workers that are not kept."""
+    if here.fleet.overdue:
         return _give_up(here)
-    if extra:
-        why = f"Terminating {len(extra)} stopped: no more than {policy.warm_workers} are kept."
-        return Plan("retire", "pool", why, fleet.size, fleet.size, here.memory, here.need, terminate=extra)
-    if fleet.size > target:
+    unkept, size, useless = _unkept(here), here.fleet.size, len(here.fleet.useless)
+    if not unkept:
+        return None
+    kept = f"no more than {here.policy.warm_workers} are kept"
+    why = f"{useless} are outdated, and {kept}" if useless else kept
+    cause: Cause = "outdated" if useless else "pool"
+    reason = f"Terminating {len(unkept)} stopped: {why}."
+    return Plan("retire", cause, reason, size, size, here.memory, here.need, terminate=unkept)
+
+
+def _rest(here: _Situation) -> Plan:
+    """Change nothing, and say why nothing has to be."""
+    fleet, policy = here.fleet, here.policy
+    if fleet.outdated:
+        return here.hold("outdated", f"{len(fleet.outdated)} are outdated and go when others are ready, or none needed")
+    if fleet.size > here.target:
         return here.hold("busy", f"all are at work, or photos wait; {here.demand()}")
     if here.need.workers < fleet.size and fleet.size > policy.min_workers:
         quiet = f"{policy.quiet_seconds:g} s"
@@ -385,23 +293,24 @@ def _shrink(here: _Situation) -> Plan:
 
 def _dispensable(here: _Situation) -> list[Worker]:
     """Workers that may be retired, the least useful first: those that boot, then idle ones; none while photos wait."""
-    idle = [worker for worker in here.fleet.running if not worker.busy and not here.backlog.visible]
+    idle = [worker for worker in here.fleet.current if not worker.busy and not here.backlog.visible]
     return sorted(idle, key=lambda worker: (worker.state == "ready", -worker.since))
 
 
-def _boot_seconds(worker: Worker, observation: Observation) -> float:
-    return observation.warm_boot_seconds if worker.warm else observation.cold_boot_seconds
+def _dispensable_outdated(here: _Situation) -> int:
+    """How many outdated workers may be retired: those for whom another one is ready, and idle ones while none wait.
+
+    What is left is never less than what was needed during the quiet period, those that boot not counted.
+    """
+    old = here.fleet.outdated
+    ready = sum(worker.state == "ready" for worker in here.fleet.current)
+    idle = 0 if here.backlog.visible else sum(not worker.busy for worker in old)
+    return max(min(ready + len(old) - here.target, ready + idle), 0)
 
 
-def _seconds_to_ready(worker: Worker, observation: Observation, now: float) -> float:
-    if worker.state == "ready":
-        return 0.0
-    return max(worker.since + _boot_seconds(worker, observation) - now, 0.0)
-
-
-def _next_boot(observation: Observation, fleet: Fleet) -> float:
-    """How long a worker that is started now would take."""
-    return observation.warm_boot_seconds if fleet.stopped else observation.cold_boot_seconds
+def _unkept(here: _Situation) -> tuple[str, ...]:
+    """Stopped workers that are never started again."""
+    return tuple(worker.id for worker in (*here.fleet.useless, *here.fleet.stopped[here.policy.warm_workers :]))
 
 
 def _workers(count: int) -> str:

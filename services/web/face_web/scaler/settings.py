@@ -6,8 +6,8 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from face_common.settings import CloudSettings
+from face_web.scaler.model import Policy
 from face_web.scaler.observe import Assumptions
-from face_web.scaler.plan import Policy
 
 _USUAL = Policy()
 _USUAL_PREFETCH = 2
