@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -224,3 +225,16 @@ def test_a_terminated_machine_leaves_nothing(cloud: TestCloud) -> None:
     instance.terminate()
     eventually(lambda: not (cloud.state / "machines" / instance.name).exists(), 15)
     assert [line for line in leftovers() if machine_name(instance.name) in line] == []
+
+
+def test_what_a_crash_of_the_cloud_leaves_is_removed(cloud: TestCloud) -> None:
+    """The last one: nothing is up afterwards."""
+    cloud.launch().wait()
+    about = running()
+    assert about is not None
+    os.kill(about.pid, signal.SIGKILL)
+    eventually(lambda: running() is None)
+    assert leftovers() != []
+    command("down", "--state", str(cloud.state))
+    assert leftovers() == []
+    assert subprocess.run(["pgrep", "-f", f"systemd-nspawn.*{cloud.state}"], check=False).returncode == 1
