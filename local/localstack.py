@@ -36,6 +36,7 @@ class HostLocalStack:
                 "SERVICES": ",".join((*_SERVICES, *services)),
                 "EAGER_SERVICE_LOADING": "1",
                 "SQS_DISABLE_CLOUDWATCH_METRICS": "1",
+                "PROVIDER_OVERRIDE_CLOUDWATCH": "v1",  # the newer one forgets the tags of alarms
                 "SKIP_SSL_CERT_DOWNLOAD": "1",
                 "DISABLE_EVENTS": "1",
                 "DNS_ADDRESS": "0",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 REGION = "us-east-1"
 _MAX_RECEIVES = "4"
 _VISIBILITY_SECONDS = "30"
+_MESSAGE_BYTES = str(256 * 2**10)
 _RETENTION_SECONDS = str(4 * 24 * 3600)
 
 
@@ -87,7 +88,11 @@ def _make_template(ec2: "EC2Client", name: str) -> str:
 
 
 def _make_queue(sqs: "SQSClient", name: str, attributes: dict[str, str]) -> str:
-    usual = {"VisibilityTimeout": _VISIBILITY_SECONDS, "MessageRetentionPeriod": _RETENTION_SECONDS}
+    usual = {
+        "VisibilityTimeout": _VISIBILITY_SECONDS,
+        "MessageRetentionPeriod": _RETENTION_SECONDS,
+        "MaximumMessageSize": _MESSAGE_BYTES,
+    }
     return sqs.create_queue(QueueName=name, Attributes={**usual, **attributes})["QueueUrl"]  # type: ignore[dict-item]
 
 

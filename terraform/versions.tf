@@ -15,6 +15,12 @@ provider "aws" {
   }
 }
 
+# For the launch template: LocalStack takes its own tags for tags of what it launches.
+provider "aws" {
+  alias  = "untagged"
+  region = var.region
+}
+
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 

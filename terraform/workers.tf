@@ -13,8 +13,8 @@ locals {
 }
 
 resource "aws_launch_template" "worker" {
+  provider                             = aws.untagged
   name                                 = "${var.deployment}-worker"
-  description                          = "Workers of ${var.deployment}"
   image_id                             = local.base_image # until Ansible has baked one
   instance_type                        = var.workers.type
   instance_initiated_shutdown_behavior = "terminate"
@@ -53,7 +53,7 @@ resource "aws_launch_template" "worker" {
     tags          = { Name = "${var.deployment}-worker", "face:deployment" = var.deployment }
   }
   lifecycle {
-    ignore_changes = [image_id]
+    ignore_changes = [image_id, description] # of the versions that Ansible makes, with images that it has baked
   }
 }
 
@@ -67,7 +67,6 @@ resource "aws_security_group" "worker" {
 resource "aws_vpc_security_group_egress_rule" "worker_s3" {
   count             = local.own_network ? 1 : 0
   security_group_id = aws_security_group.worker.id
-  description       = "S3"
   prefix_list_id    = aws_vpc_endpoint.s3[0].prefix_list_id
   ip_protocol       = "tcp"
   from_port         = 443
@@ -77,7 +76,6 @@ resource "aws_vpc_security_group_egress_rule" "worker_s3" {
 resource "aws_vpc_security_group_egress_rule" "worker_endpoints" {
   count                        = local.own_network ? 1 : 0
   security_group_id            = aws_security_group.worker.id
-  description                  = "Interface endpoints"
   referenced_security_group_id = aws_security_group.endpoints[0].id
   ip_protocol                  = "tcp"
   from_port                    = 443

@@ -1,6 +1,7 @@
 """The whole service, for tests that use it from outside."""
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -45,3 +46,11 @@ def running_stack(
         yield stack
     finally:
         stack.stop()
+
+
+def wait_until(condition: Callable[[], object], seconds: float) -> None:
+    """Wait for something to become true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not so after {seconds:g} s"
+        time.sleep(0.2)

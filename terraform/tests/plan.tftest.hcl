@@ -18,6 +18,10 @@ mock_provider "aws" {
   }
 }
 
+mock_provider "aws" {
+  alias = "untagged"
+}
+
 variables {
   region = "eu-central-1"
 }

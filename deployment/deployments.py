@@ -1,0 +1,138 @@
+"""Deploying and destroying, step by step."""
+
+import subprocess
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from deployment import release
+from deployment.ansible import Ansible
+from deployment.options import ROOT, Options, check
+from deployment.release import Release
+from deployment.removal import Removal
+from deployment.smoke import smoke
+from deployment.steps import DeployError, Steps
+from deployment.terraform import Terraform
+from local import cloud as local_cloud
+
+RELEASES = ROOT / "build" / "release"
+
+
+@dataclass
+class Deployment:
+    """One deployment, from its sources to its address."""
+
+    options: Options
+    steps: Steps
+
+    @cached_property
+    def terraform(self) -> Terraform:
+        """Its cloud."""
+        return Terraform(self.options)
+
+    def prepare(self) -> None:
+        """See that all is there that the work needs; on LocalStack, start that first."""
+        with self.steps.step("prerequisites"):
+            if self.options.target == "localstack":
+                self.options = _on_localstack(self.options)
+            check(self.options)
+            self.terraform.init()
+
+    def plan(self) -> bool:
+        """Show what applying would change; whether it would change anything."""
+        with self.steps.step("terraform plan"):
+            return self.terraform.plan()
+
+    def apply(self) -> None:
+        """Make the cloud as planned, once the operator has agreed."""
+        if not self.plan():
+            return
+        self._agreed("Apply this plan?")
+        with self.steps.step("terraform apply"):
+            self.terraform.apply_plan()
+
+    def build(self, version: str = "") -> Release:
+        """What is to be installed."""
+        with self.steps.step("release"):
+            built = release.build(RELEASES, version)
+            print(f"   {built.name}")
+            return built
+
+    def configure(self, built: Release) -> None:
+        """Bake the workers' image, and bring the web hosts to the release, one after the other."""
+        ansible = Ansible(self.options, self.cloud())
+        with self.steps.step("worker image"):
+            ansible.play("image", built)
+        with self.steps.step("web hosts"):
+            ansible.play("deploy", built)
+
+    def smoke(self) -> None:
+        """One real photo through the public address."""
+        with self.steps.step("smoke test"):
+            print(f"   {smoke(self.url, self.certificate)} at {self.url}")
+
+    def destroy(self) -> None:
+        """Remove everything; the bucket only when forced to."""
+        everything = self.options.force or self.options.target == "localstack"
+        what = "everything, photos and enrolled people too" if everything else "everything but the bucket"
+        self._agreed(f"Destroy {what}, of {self.options.deployment}?")
+        removal, bucket = Removal(self.options), self.cloud()["bucket"]
+        with self.steps.step("hosts and images"):
+            removal.hosts()
+            removal.images()
+        with self.steps.step("terraform destroy"):
+            if everything:
+                removal.objects(bucket)
+            resources = self.terraform.resources()
+            kept = [] if everything else [one for one in resources if not one.startswith("aws_s3_bucket")]
+            self.terraform.destroy(kept)
+        left = [one for one in removal.left() if everything or one != bucket]
+        if left:
+            raise DeployError(f"not everything is gone: {', '.join(left)}")
+        print("   nothing is left" if everything else f"   only the bucket {bucket} is left: FORCE=1 destroys it, too")
+
+    def cloud(self) -> dict[str, Any]:
+        """What Terraform made."""
+        cloud: dict[str, Any] = self.terraform.output("cloud")
+        return cloud
+
+    @property
+    def url(self) -> str:
+        """Where the service answers: on LocalStack at the machine's own address, as the elastic one leads nowhere."""
+        if self.options.target == "localstack":
+            return f"https://{self.cloud()['web'][0]['private_ip']}"
+        return str(self.terraform.output("address"))
+
+    @property
+    def certificate(self) -> Path | None:
+        """The web host's own certificate, unless an authority has signed it."""
+        fetched = self.options.state / "ansible" / "edge.crt"
+        return fetched if fetched.exists() else None
+
+    def _agreed(self, question: str) -> None:
+        if self.options.auto_approve:
+            return
+        try:
+            answer = input(f"\n{question} Only 'yes' will do: ")
+        except EOFError:
+            answer = ""
+        if answer.strip() != "yes":
+            raise DeployError("nothing was changed (AUTO_APPROVE=1 does not ask)")
+
+
+def _on_localstack(options: Options) -> Options:
+    """Start LocalStack with machines behind its instances, and point every tool there."""
+    key = options.state / "key"
+    if not key.exists():
+        key.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "face", "-f", str(key)], check=True)
+    endpoint = local_cloud.up(authorized_key=key.with_suffix(".pub"))
+    aws = {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    return replace(options, region="us-east-1", ssh_key=key, connection="ssh", aws=aws)

@@ -1,0 +1,122 @@
+"""What the make variables ask for, and whether this machine has what that needs."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from deployment.steps import DeployError
+
+ROOT = Path(__file__).resolve().parent.parent
+STATES = ROOT / ".local" / "deployments"
+"""Terraform's local state and keys: not among what `make clean` removes."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """One deployment."""
+
+    target: Literal["aws", "localstack"] = "aws"
+    env: str = "default"
+    """Which of terraform/envs/."""
+    deployment: str = "face"
+    region: str = ""
+    ssh_key: Path = Path("~/.ssh/id_ed25519")
+    connection: Literal["ssh", "ssm"] = "ssh"
+    operator_cidrs: tuple[str, ...] = ()
+    """From where SSH is allowed."""
+    state_bucket: str = ""
+    """S3 bucket of Terraform's state; empty: a file of this machine."""
+    certificate: str = ""
+    """Certificate chain and key of the web hosts, two files separated by a comma; empty: made by themselves."""
+    acme_email: str = ""
+    """Whom Let's Encrypt writes to; with it, it makes the certificate."""
+    auto_approve: bool = False
+    force: bool = False
+    """Whether destroying takes the bucket, too."""
+    aws: Mapping[str, str] = field(default_factory=dict)
+    """Environment of every tool that talks to AWS."""
+
+    @property
+    def state(self) -> Path:
+        """Folder of this deployment's state."""
+        return STATES / f"{self.target}-{self.deployment}"
+
+
+def from_environment(variables: Mapping[str, str]) -> Options:
+    """Read the make variables; DeployError for one that makes no sense."""
+    target = variables.get("TARGET") or "aws"
+    if target not in ("aws", "localstack"):
+        raise DeployError(f"TARGET is aws or localstack, not {target!r}")
+    connection = variables.get("CONNECTION") or "ssh"
+    if connection not in ("ssh", "ssm"):
+        raise DeployError(f"CONNECTION is ssh or ssm, not {connection!r}")
+    env = variables.get("ENV") or ("localstack" if target == "localstack" else "default")
+    if not (ROOT / "terraform" / "envs" / f"{env}.tfvars").exists():
+        known = ", ".join(sorted(file.stem for file in (ROOT / "terraform" / "envs").glob("*.tfvars")))
+        raise DeployError(f"there is no terraform/envs/{env}.tfvars; there are: {known}")
+    return Options(
+        target=target,  # type: ignore[arg-type]
+        env=env,
+        deployment=variables.get("DEPLOYMENT") or "face",
+        region=variables.get("AWS_REGION") or variables.get("AWS_DEFAULT_REGION") or "",
+        ssh_key=Path(variables.get("SSH_KEY") or "~/.ssh/id_ed25519").expanduser(),
+        connection=connection,  # type: ignore[arg-type]
+        operator_cidrs=tuple((variables.get("OPERATOR_CIDRS") or "").replace(",", " ").split()),
+        state_bucket=variables.get("STATE_BUCKET") or "",
+        certificate=variables.get("CERTIFICATE") or "",
+        acme_email=variables.get("ACME_EMAIL") or "",
+        auto_approve=variables.get("AUTO_APPROVE") == "1",
+        force=variables.get("FORCE") == "1",
+    )
+
+
+def check(options: Options) -> None:
+    """DeployError at the first thing that is missing, with what to do about it."""
+    if shutil.which("terraform") is None:
+        raise DeployError("terraform is not on the PATH: https://developer.hashicorp.com/terraform/install")
+    if options.target == "aws":
+        _check_account(options)
+        _check_key(options)
+    files = options.certificate.split(",") if options.certificate else []
+    if files and (len(files) != 2 or not all(Path(file).expanduser().is_file() for file in files)):
+        raise DeployError("CERTIFICATE is two files, chain and key: CERTIFICATE=fullchain.pem,privkey.pem")
+
+
+def _check_account(options: Options) -> None:
+    if not options.region:
+        raise DeployError("no region: make deploy AWS_REGION=eu-central-1")
+    try:
+        caller = boto3.session.Session(region_name=options.region).client("sts").get_caller_identity()
+    except (BotoCoreError, ClientError) as error:
+        raise DeployError(
+            f"no AWS credentials that work ({error}): set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        ) from error
+    print(f"   account {caller['Account']}, region {options.region}, as {caller['Arn']}")
+
+
+def _check_key(options: Options) -> None:
+    if options.connection == "ssm":
+        if shutil.which("session-manager-plugin") is None:
+            raise DeployError("CONNECTION=ssm needs AWS's session-manager-plugin on the PATH")
+        return
+    public = options.ssh_key.with_name(f"{options.ssh_key.name}.pub")
+    if not options.ssh_key.is_file() or not public.is_file():
+        raise DeployError(
+            f"no SSH key {options.ssh_key} with its .pub: name another one with SSH_KEY=, "
+            "make one with ssh-keygen -t ed25519, or use CONNECTION=ssm"
+        )
+    if not options.operator_cidrs:
+        raise DeployError(
+            "SSH is closed: say from where you come, OPERATOR_CIDRS=203.0.113.7/32, or use CONNECTION=ssm"
+        )
+
+
+def environment() -> Options:
+    """The options of this process's environment."""
+    return from_environment(os.environ)
