@@ -1,9 +1,10 @@
 # One line a target; the logic lives in scripts/, local/ and bench/.
 PY := .venv/bin/python
 SETUP := "$$(scripts/find-python)" scripts/setup.py
+export TARGET ENV DEPLOYMENT AWS_REGION SSH_KEY CONNECTION OPERATOR_CIDRS STATE_BUCKET CERTIFICATE ACME_EMAIL AUTO_APPROVE FORCE TF_PLUGIN_DIR
 export PORT MIN_WORKERS MAX_WORKERS BOOT_SECONDS WARM_BOOT_SECONDS LOCALSTACK FACE_DATA FACE_URL PEOPLE STRANGERS
 
-.PHONY: help setup run demo test test-all lint bench simulate lock clean
+.PHONY: help setup run demo test test-all test-cloud test-hosts lint lint-cloud bench simulate deploy plan destroy rehearse lock terraform-docs clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -33,6 +34,18 @@ bench: ## measure a service of its own, or the one at FACE_URL (FACE_DATA=folder
 simulate: ## scaling policies over the same loads, in a model (SEED=1 BOOT=40 SERVICE=1.0 MAX_WORKERS=15)
 	@$(SETUP) dev && exec $(PY) -m bench.simulation $(if $(SEED),--seed $(SEED)) $(if $(BOOT),--boot $(BOOT)) \
 		$(if $(SERVICE),--service $(SERVICE)) $(if $(MAX_WORKERS),--max-workers $(MAX_WORKERS)) $(if $(LOG),--log $(LOG))
+
+deploy: ## make or renew a deployment (TARGET=aws|localstack ENV=default AWS_REGION= SSH_KEY= OPERATOR_CIDRS= AUTO_APPROVE=1; docs/deployment.md)
+	@$(SETUP) deploy && exec $(PY) -m deployment deploy
+
+plan: ## show what deploying would change
+	@$(SETUP) deploy && exec $(PY) -m deployment plan
+
+destroy: ## remove a deployment; its bucket too with FORCE=1
+	@$(SETUP) deploy && exec $(PY) -m deployment destroy
+
+rehearse: ## a deployment's whole life on this machine: deploy, burst, scale in, second deploy under load, destroy (root, Debian)
+	@$(SETUP) deploy && exec $(PY) -m deployment rehearse
 
 lock: ## write the hashed lock files in requirements/ (UPGRADE=1: newest releases)
 	@$(SETUP) dev && exec $(PY) scripts/lock.py $(if $(UPGRADE),--upgrade)

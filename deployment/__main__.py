@@ -42,6 +42,7 @@ def plan(deployment: Deployment) -> None:
 
 def destroy(deployment: Deployment) -> None:
     """Remove the deployment."""
+    deployment.connect()
     deployment.destroy()
 
 

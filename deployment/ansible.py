@@ -1,6 +1,7 @@
 """Ansible's playbooks, run with what Terraform has made and what was built."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,21 +22,48 @@ class Ansible:
         self._cloud = cloud
         self._folder = options.state / "ansible"
 
-    def play(self, playbook: str, release: Release, **variables: object) -> None:
-        """Run one of ansible/*.yml."""
+    def play(self, playbook: str, release: Release) -> int:
+        """Run one of ansible/*.yml; how much it has changed."""
         self._folder.mkdir(parents=True, exist_ok=True)
         file = self._folder / "variables.json"
-        file.write_text(json.dumps(self._variables(release) | variables, indent=1))
+        file.write_text(json.dumps(self._variables(release), indent=1))
         command = [str(_BIN / "ansible-playbook"), f"{playbook}.yml", "--extra-vars", f"@{file}"]
-        run(command, environment=self._environment(), folder=ROOT / "ansible", what=f"ansible-playbook {playbook}.yml")
+        log = self._folder / f"{playbook}.log"
+        log.write_text("")
+        environment = self._environment() | {"ANSIBLE_LOG_PATH": str(log)}
+        run(command, environment=environment, folder=ROOT / "ansible", what=f"ansible-playbook {playbook}.yml")
+        recap = log.read_text().rpartition("PLAY RECAP")[2]
+        return sum(int(count) for count in re.findall(r"changed=(\d+)", recap))
 
     def _variables(self, release: Release) -> dict[str, Any]:
-        return {"cloud": self._cloud | {"target": self._options.target}, "release": release.variables()}
+        options = self._options
+        return {
+            "cloud": self._cloud | {"target": options.target},
+            "release_file": str(release.file),
+            "face_connection": options.connection,
+            "face_known_hosts": str(self._folder / "known_hosts"),
+            "ansible_ssh_private_key_file": str(options.ssh_key),
+            **self._tls(),
+        }
+
+    def _tls(self) -> dict[str, object]:
+        """Where the web hosts' certificate comes from."""
+        options = self._options
+        names = [self._cloud["name"]] if self._cloud["name"] else [web["public_ip"] for web in self._cloud["web"]]
+        if options.target == "localstack":
+            names = [web["private_ip"] for web in self._cloud["web"]]
+        if options.certificate:
+            chain, key = options.certificate.split(",")
+            return {"edge_tls": "files", "edge_names": names, "edge_certificate": chain, "edge_key": key}
+        if options.acme_email:
+            return {"edge_tls": "acme", "edge_names": names, "edge_acme_email": options.acme_email}
+        return {"edge_tls": "self_signed", "edge_names": names}
 
     def _environment(self) -> dict[str, str]:
         return {
             **self._options.aws,
             "AWS_REGION": self._cloud["region"],
+            "FACE_DEPLOYMENT": self._options.deployment,
             "ANSIBLE_CONFIG": str(ROOT / "ansible" / "ansible.cfg"),
             "PATH": f"{_BIN}:{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
         }

@@ -1,6 +1,8 @@
 """Deploying and destroying, step by step."""
 
-import subprocess
+import shutil
+import ssl
+import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +14,13 @@ from deployment.options import ROOT, Options, check
 from deployment.release import Release
 from deployment.removal import Removal
 from deployment.smoke import smoke
-from deployment.steps import DeployError, Steps
+from deployment.steps import DeployError, Steps, run
 from deployment.terraform import Terraform
 from local import cloud as local_cloud
+from local.localstack import USUAL_PORT, free_port
+from local.resources import REGION
 
+_CLOUD = [sys.executable, "-m", "local.cloud"]
 RELEASES = ROOT / "build" / "release"
 
 
@@ -59,18 +64,25 @@ class Deployment:
             print(f"   {built.name}")
             return built
 
-    def configure(self, built: Release) -> None:
-        """Bake the workers' image, and bring the web hosts to the release, one after the other."""
+    def configure(self, built: Release) -> int:
+        """Bake the workers' image, and bring the web hosts to the release one after the other; how much was changed."""
         ansible = Ansible(self.options, self.cloud())
         with self.steps.step("worker image"):
-            ansible.play("image", built)
+            changed = ansible.play("image", built)
         with self.steps.step("web hosts"):
-            ansible.play("deploy", built)
+            return changed + ansible.play("site", built)
 
     def smoke(self) -> None:
         """One real photo through the public address."""
         with self.steps.step("smoke test"):
             print(f"   {smoke(self.url, self.certificate)} at {self.url}")
+
+    def connect(self) -> None:
+        """Find a deployment that is there; DeployError when there is none."""
+        local = self.options.target == "localstack"
+        if (local and local_cloud.running() is None) or not self.terraform.is_there:
+            raise DeployError(f"nothing was deployed from here ({self.options.state})")
+        self.prepare()
 
     def destroy(self) -> None:
         """Remove everything; the bucket only when forced to."""
@@ -90,6 +102,11 @@ class Deployment:
         left = [one for one in removal.left() if everything or one != bucket]
         if left:
             raise DeployError(f"not everything is gone: {', '.join(left)}")
+        if self.options.target == "localstack":
+            with self.steps.step("LocalStack and its machines"):
+                run([*_CLOUD, "down"], what="stopping LocalStack")
+        if everything:
+            shutil.rmtree(self.options.state)
         print("   nothing is left" if everything else f"   only the bucket {bucket} is left: FORCE=1 destroys it, too")
 
     def cloud(self) -> dict[str, Any]:
@@ -107,8 +124,11 @@ class Deployment:
     @property
     def certificate(self) -> Path | None:
         """The web host's own certificate, unless an authority has signed it."""
-        fetched = self.options.state / "ansible" / "edge.crt"
-        return fetched if fetched.exists() else None
+        if self.options.acme_email or self.options.certificate:
+            return None
+        file = self.options.state / "edge.crt"
+        file.write_text(ssl.get_server_certificate((self.url.removeprefix("https://"), 443)))
+        return file
 
     def _agreed(self, question: str) -> None:
         if self.options.auto_approve:
@@ -123,16 +143,19 @@ class Deployment:
 
 def _on_localstack(options: Options) -> Options:
     """Start LocalStack with machines behind its instances, and point every tool there."""
-    key = options.state / "key"
-    if not key.exists():
-        key.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "face", "-f", str(key)], check=True)
-    endpoint = local_cloud.up(authorized_key=key.with_suffix(".pub"))
-    aws = {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    return replace(options, region="us-east-1", ssh_key=key, connection="ssh", aws=aws)
+    if local_cloud.running() is None:
+        shutil.rmtree(options.state, ignore_errors=True)  # what it remembers went with the last LocalStack
+        port = free_port(USUAL_PORT)
+        run([*_CLOUD, "up", "--port", str(port)], what="starting LocalStack with its machines")
+    cloud = local_cloud.running()
+    if cloud is None:
+        raise DeployError("LocalStack has stopped again: .local/cloud/logs says why")
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    return replace(
+        options,
+        region=REGION,
+        ssh_key=Path(cloud.key),
+        connection="ssh",
+        aws=keys | {"AWS_ENDPOINT_URL": cloud.endpoint, "AWS_EC2_METADATA_DISABLED": "true"},
+        host_environment=keys | {"FACE_ENDPOINT_URL": cloud.inner_endpoint},
+    )

@@ -41,6 +41,8 @@ class Options:
     """Whether destroying takes the bucket, too."""
     aws: Mapping[str, str] = field(default_factory=dict)
     """Environment of every tool that talks to AWS."""
+    host_environment: Mapping[str, str] = field(default_factory=dict)
+    """Environment of every service on every host."""
 
     @property
     def state(self) -> Path:

@@ -36,33 +36,21 @@ _HOST = {  # what a host's Python answers to environment markers, whatever build
 
 
 @dataclass(frozen=True, slots=True)
-class Archive:
-    """One service's archive."""
-
-    path: Path
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
 class Release:
     """What is deployed together."""
 
     name: str
     version: str
-    archives: dict[str, Archive]
-
-    def variables(self) -> dict[str, object]:
-        """As Ansible's playbooks want them."""
-        archives = {service: {"path": str(one.path), "sha256": one.sha256} for service, one in self.archives.items()}
-        return {"release": self.name, "version": self.version, "archives": archives}
+    file: Path
+    """What Ansible reads: the name, and each service's archive, which lies in the same folder, with its checksum."""
 
 
 def build(folder: Path, version: str = "") -> Release:
     """The release of this checkout, made now unless the folder has it; `version` replaces the sources' own."""
-    own = _own_version()
+    own = own_version()
     version = version or own
     name = f"{version}-{_checksum(version)}"
-    archives = {}
+    archives: dict[str, dict[str, str]] = {}
     for service, distribution in SERVICES.items():
         path = folder / f"face-{service}-{name}.tar"
         if not path.exists():
@@ -71,11 +59,14 @@ def build(folder: Path, version: str = "") -> Release:
                 (Path(scratch) / "release.json").write_text(json.dumps(told, indent=1) + "\n")
                 _collect(Path(scratch), distribution, own, version)
                 _pack(Path(scratch)).rename(path)
-        archives[service] = Archive(path, hashlib.sha256(path.read_bytes()).hexdigest())
-    return Release(name, version, archives)
+        archives[service] = {"path": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    file = folder / f"{name}.json"
+    file.write_text(json.dumps({"release": name, "version": version, "archives": archives}, indent=1) + "\n")
+    return Release(name, version, file)
 
 
-def _own_version() -> str:
+def own_version() -> str:
+    """The version that the sources state."""
     found = re.search(r'^version = "(.+)"$', (ROOT / "services/common/pyproject.toml").read_text(), re.MULTILINE)
     assert found is not None  # a test holds the four to one version
     return found[1]
@@ -129,7 +120,7 @@ def for_host(lock: str) -> Iterator[str]:
         if not hashes:
             continue  # the comment above the entries
         wanted = Requirement(head.strip())
-        if wanted.marker is None or wanted.marker.evaluate(_HOST):  # type: ignore[arg-type]
+        if wanted.marker is None or wanted.marker.evaluate(_HOST):
             yield f"{wanted.name}{wanted.specifier} \\\n{hashes}"
 
 

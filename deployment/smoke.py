@@ -51,7 +51,7 @@ def identified(face: FaceClient, photo: Path) -> Result:
     """Who is in a photo, however long that takes."""
     result = _patiently(lambda: face.identify(photo, wait=60))
     job = result["id"]
-    while result["state"] == "queued":
+    while result["state"] not in ("done", "failed"):
         time.sleep(_PAUSE_SECONDS)
         result = _patiently(lambda: face.identification(job))
     return result

@@ -72,9 +72,12 @@ class Terraform:
         return {"s3": {"bucket": options.state_bucket, "key": key, "region": options.region, "use_lockfile": True}}
 
     def _variables(self) -> dict[str, Any]:
+        """What the options say of Terraform's variables."""
         options = self._options
         public = options.ssh_key.with_name(f"{options.ssh_key.name}.pub")
         wanted: dict[str, Any] = {"deployment": options.deployment}
+        if options.host_environment:
+            wanted["host_environment"] = options.host_environment
         if options.region:
             wanted["region"] = options.region
         if options.operator_cidrs:

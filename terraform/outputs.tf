@@ -1,10 +1,11 @@
 output "cloud" {
   description = "All that Ansible and the services need to know."
   value = {
-    deployment      = var.deployment
-    region          = var.region
-    bucket          = aws_s3_bucket.this.bucket
-    launch_template = aws_launch_template.worker.name
+    deployment       = var.deployment
+    region           = var.region
+    bucket           = aws_s3_bucket.this.bucket
+    host_environment = var.host_environment
+    launch_template  = aws_launch_template.worker.name
     web = [for number in sort(local.web_numbers) : {
       number      = number
       instance    = aws_instance.web[number].id

@@ -10,8 +10,3 @@ workers = {
   environment = { FACE_LOG_LEVEL = "INFO" }
 }
 web = { environment = { FACE_QUIET_SECONDS = "30", FACE_ASSUMED_BOOT_SECONDS = "10" } }
-host_environment = {
-  FACE_ENDPOINT_URL     = "http://10.88.0.1:4566"
-  AWS_ACCESS_KEY_ID     = "test"
-  AWS_SECRET_ACCESS_KEY = "test"
-}
