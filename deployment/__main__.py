@@ -1,4 +1,4 @@
-"""`python -m deployment deploy|plan|destroy|rehearse`, told what to do by the make variables (docs/deployment.md)."""
+"""`python -m deployment deploy|plan|destroy|rehearse|check`, told what by the make variables (docs/deployment.md)."""
 
 import sys
 
@@ -6,6 +6,7 @@ from deployment.deployments import Deployment
 from deployment.options import environment
 from deployment.rehearsal import rehearse
 from deployment.steps import DeployError, Steps
+from deployment.terraform import check_configuration
 from local.processes import StartError
 
 
@@ -13,6 +14,9 @@ def main() -> int:
     """Do it; 1 when it could not be done, with the reason."""
     task = sys.argv[1]
     try:
+        if task == "check":
+            check_configuration()
+            return 0
         deployment = Deployment(environment(), Steps())
         {"deploy": deploy, "plan": plan, "destroy": destroy, "rehearse": rehearse}[task](deployment)
     except (DeployError, StartError) as error:

@@ -26,15 +26,10 @@ class Terraform:
 
     def init(self) -> None:
         """Bring the working folder up to date, and get the provider."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for stale in self.folder.glob("*.tf"):
-            stale.unlink()
-        for file in (ROOT / "terraform").glob("*.tf"):
-            shutil.copy(file, self.folder)
+        _copy_sources(self.folder)
         (self.folder / "backend.tf.json").write_text(json.dumps({"terraform": {"backend": self._backend()}}))
         (self.folder / "deployment.auto.tfvars.json").write_text(json.dumps(self._variables(), indent=1))
-        mirror = plugin_folder()
-        self._run("init", "-reconfigure", *([f"-plugin-dir={mirror}"] if mirror else []))
+        self._run("init", "-reconfigure", *_provider_source())
 
     def plan(self, *arguments: str) -> bool:
         """Show what would change; whether anything would."""
@@ -96,6 +91,28 @@ class Terraform:
 
     def _run(self, *arguments: str) -> None:
         run(self._command(*arguments), environment=self._environment, what=f"terraform {arguments[0]}")
+
+
+def check_configuration() -> None:
+    """Validate terraform/ and run its tests, without an account; DeployError when anything is wrong."""
+    folder = ROOT / "build" / "terraform-check"
+    _copy_sources(folder)
+    shutil.copytree(ROOT / "terraform" / "tests", folder / "tests", dirs_exist_ok=True)
+    for arguments in (["init", "-backend=false", *_provider_source()], ["validate"], ["test"]):
+        run(["terraform", f"-chdir={folder}", *arguments], what=f"terraform {arguments[0]}")
+
+
+def _copy_sources(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob("*.tf"):
+        stale.unlink()
+    for file in (ROOT / "terraform").glob("*.tf"):
+        shutil.copy(file, folder)
+
+
+def _provider_source() -> list[str]:
+    mirror = plugin_folder()
+    return [f"-plugin-dir={mirror}"] if mirror else []
 
 
 def plugin_folder() -> Path | None:

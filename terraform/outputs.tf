@@ -15,7 +15,8 @@ output "cloud" {
     }]
     builder = {
       image          = local.base_image
-      type           = var.workers.type
+      instance_type  = var.workers.type
+      public_address = true
       subnet         = local.public_subnets[0]
       security_group = aws_security_group.builder.id
       profile        = aws_iam_instance_profile.builder.name
