@@ -39,7 +39,7 @@ def test_the_fleet_grows_from_zero_and_shrinks_to_zero(stack: Stack, samples: Pa
         )
     assert record.most == 3
     assert next(line["action"] for line in reversed(decisions(stack.url)) if line["action"] != "hold") == "start"
-    assert stack.workers == []
+    eventually(lambda: stack.workers == [], 10)  # the last of them has said that it is gone, and is about to be
 
 
 def scaler(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
