@@ -92,7 +92,7 @@ def ensure(ec2: Any, wanted: dict[str, Any], *, dry: bool) -> tuple[bool, int, i
             LaunchTemplateData=requestable(latest["LaunchTemplateData"], shape) | {"ImageId": wanted["image_id"]},
         )
         number = made["LaunchTemplateVersion"]["VersionNumber"]
-    ec2.modify_launch_template(LaunchTemplateName=name, DefaultVersion=str(number))
+    ec2.modify_launch_template(LaunchTemplateId=latest["LaunchTemplateId"], DefaultVersion=str(number))
     return True, number, before["VersionNumber"]
 
 
