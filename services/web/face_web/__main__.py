@@ -38,7 +38,7 @@ def main() -> int:
     logging.getLogger("face_web").info("ready", extra={"addresses": server.addresses})
     manager.ready()
     while server.is_running:
-        if door.services.is_alive():
+        if door.is_turning:
             manager.alive()
         if signal.sigtimedwait(_STOP_SIGNALS, min(1.0, manager.watchdog_seconds / 2)) is not None:
             manager.stopping()

@@ -31,6 +31,7 @@ from face_web.versions import GalleryVersions
 _log = logging.getLogger(__name__)
 _ANSWER_SECONDS = 5.0  # for those who waited in vain to be told so
 _TICK_SECONDS = 5.0  # for a loop to finish what it is at
+_LONGEST_TURN = 120.0  # seconds for a call that the cloud never answers, with its retries
 _SILENCE_SECONDS = 60.0  # a long poll takes 20
 _CONNECTIONS = 64
 
@@ -53,6 +54,11 @@ class Door:
         for loop in (self.receiving, *self.loops, self.scaling):
             if loop is not None:
                 loop.start()
+
+    @property
+    def is_turning(self) -> bool:
+        """Whether answers are still looked for. A cloud that fails does not count: a restart would not mend it."""
+        return self.receiving.stuck_seconds() < _LONGEST_TURN
 
     def leave(self, server: Server, seconds: float) -> None:
         """Answer every request that was accepted, waiting for workers so many seconds, and break no connection.
