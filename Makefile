@@ -8,7 +8,7 @@ export PORT MIN_WORKERS MAX_WORKERS BOOT_SECONDS WARM_BOOT_SECONDS LOCALSTACK FA
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 setup: ## install everything that developing needs
 	@$(SETUP) dev
@@ -22,11 +22,20 @@ demo: ## enrol sample people in the running service and recognise sample photos
 test: ## unit, contract, integration and end-to-end tests against LocalStack
 	@$(SETUP) dev && exec $(PY) -m pytest tests/unit tests/contract tests/integration tests/e2e
 
-test-all: ## the same, and the elastic and the chaos tests
-	@$(SETUP) dev && exec $(PY) -m pytest tests
+test-cloud: ## what Terraform makes on LocalStack, and the roles' rights (needs terraform)
+	@$(SETUP) dev && exec $(PY) -m pytest tests/cloud
+
+test-hosts: ## a deployment on systemd machines, and what becomes of photos when hosts are lost (root, Debian, terraform)
+	@$(SETUP) hosts && exec $(PY) -m pytest tests/hosts
+
+test-all: ## all of these, and the elastic and the chaos tests
+	@$(SETUP) hosts && exec $(PY) -m pytest tests
 
 lint: ## ruff, mypy --strict, import-linter
 	@$(SETUP) dev && exec scripts/lint
+
+lint-cloud: ## terraform validate and test, checkov, ansible-lint, the compose file (needs terraform and npm)
+	@$(SETUP) checks && exec scripts/lint-cloud
 
 bench: ## measure a service of its own, or the one at FACE_URL (FACE_DATA=folder with lfw-dev; PEOPLE= STRANGERS= folders of your own)
 	@$(SETUP) run && exec $(PY) -m bench
@@ -47,8 +56,11 @@ destroy: ## remove a deployment; its bucket too with FORCE=1
 rehearse: ## a deployment's whole life on this machine: deploy, burst, scale in, second deploy under load, destroy (root, Debian)
 	@$(SETUP) deploy && exec $(PY) -m deployment rehearse
 
+terraform-docs: ## write terraform/README.md
+	@$(SETUP) dev && exec $(PY) scripts/terraform_docs.py
+
 lock: ## write the hashed lock files in requirements/ (UPGRADE=1: newest releases)
 	@$(SETUP) dev && exec $(PY) scripts/lock.py $(if $(UPGRADE),--upgrade)
 
 clean: ## remove what was installed; enrolled people stay in .local/bucket
-	rm -rf .venv .venv-localstack .local/cache .local/localstack .local/logs .local/samples
+	rm -rf .venv .venv-* build .local/cache .local/localstack .local/logs .local/samples

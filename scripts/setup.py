@@ -3,6 +3,7 @@
     python3 scripts/setup.py run      web, app and client in .venv, LocalStack in .venv-localstack
     python3 scripts/setup.py dev      the same, with the tools for testing and linting
     python3 scripts/setup.py deploy   what `run` installs, and Ansible in .venv-deploy
+    python3 scripts/setup.py hosts    what `dev` and `deploy` install
     python3 scripts/setup.py checks   all of these, and checkov in .venv-checkov
 
 Only the standard library is used. A second call sees by checksum that nothing has changed and ends at once.
@@ -28,6 +29,7 @@ KINDS = {
     "run": ("run", "localstack"),
     "dev": ("dev", "localstack"),
     "deploy": ("run", "localstack", "deploy"),
+    "hosts": ("dev", "localstack", "deploy"),
     "checks": ("dev", "localstack", "deploy", "checkov"),
 }
 _print_lock = threading.Lock()
