@@ -157,5 +157,5 @@ def _on_localstack(options: Options) -> Options:
         ssh_key=Path(cloud.key),
         connection="ssh",
         aws=keys | {"AWS_ENDPOINT_URL": cloud.endpoint, "AWS_EC2_METADATA_DISABLED": "true"},
-        host_environment=keys | {"FACE_ENDPOINT_URL": cloud.inner_endpoint},
+        variables={**options.variables, "host_environment": keys | {"FACE_ENDPOINT_URL": cloud.inner_endpoint}},
     )

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -41,8 +41,8 @@ class Options:
     """Whether destroying takes the bucket, too."""
     aws: Mapping[str, str] = field(default_factory=dict)
     """Environment of every tool that talks to AWS."""
-    host_environment: Mapping[str, str] = field(default_factory=dict)
-    """Environment of every service on every host."""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    """Further variables of Terraform; they win over the env's file."""
 
     @property
     def state(self) -> Path:

@@ -70,9 +70,7 @@ class Terraform:
         """What the options say of Terraform's variables."""
         options = self._options
         public = options.ssh_key.with_name(f"{options.ssh_key.name}.pub")
-        wanted: dict[str, Any] = {"deployment": options.deployment}
-        if options.host_environment:
-            wanted["host_environment"] = options.host_environment
+        wanted: dict[str, Any] = {**options.variables, "deployment": options.deployment}
         if options.region:
             wanted["region"] = options.region
         if options.operator_cidrs:

@@ -9,4 +9,10 @@ workers = {
   warm        = 3
   environment = { FACE_LOG_LEVEL = "INFO" }
 }
-web = { environment = { FACE_QUIET_SECONDS = "30", FACE_ASSUMED_BOOT_SECONDS = "10" } }
+web = {
+  environment = {
+    FACE_QUIET_SECONDS        = "30"
+    FACE_ASSUMED_BOOT_SECONDS = "10"
+    FACE_DRAIN_TARGET_SECONDS = "4" # a fleet on one machine costs nothing and is there to be watched
+  }
+}

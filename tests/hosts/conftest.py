@@ -1,48 +1,49 @@
-"""Tests of hosts that Ansible has configured, over SSH. FACE_HOSTS names a JSON file that says where they are."""
+"""Tests of hosts that Ansible has configured, over SSH, in a deployment on this machine."""
 
-import json
-import os
-from collections.abc import Generator
-from pathlib import Path
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
 import testinfra
 from testinfra.host import Host
 
+from tests.hosts.where import Where, deployed, missing
+
 _SSH = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ConnectTimeout=5"
 _UNITS = {"web": ("face-web", "nginx"), "worker": ("face-host", "face-worker")}
 _JOURNAL_LINES = 30
+_DEPLOY_SECONDS = 1200  # with a base to build, on two cores
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test waits for the deployment."""
+    if items:
+        items[0].add_marker(pytest.mark.timeout(_DEPLOY_SECONDS))
 
 
 @pytest.fixture(scope="session")
-def where() -> dict[str, str]:
-    """Addresses of a `web` and a `worker` host, and how to log in to them: ssh_key, ssh_user."""
-    path = os.environ.get("FACE_HOSTS")
-    if path is None:
-        pytest.skip("FACE_HOSTS names no file: there is no deployment to test")
-    found: dict[str, str] = json.loads(Path(path).read_text())
-    return found
+def where() -> Iterator[Where]:
+    """A deployment on systemd machines."""
+    if reason := missing():
+        pytest.skip(reason)
+    with deployed() as where:
+        yield where
 
 
 @pytest.fixture(scope="session")
-def web(where: dict[str, str]) -> Host:
+def web(where: Where) -> Host:
     """The web host."""
-    return _connect(where, "web")
+    return _connect(where, where.web)
 
 
-@pytest.fixture(scope="session")
-def worker(where: dict[str, str]) -> Host:
-    """The worker's host."""
-    return _connect(where, "worker")
+@pytest.fixture
+def worker(where: Where) -> Host:
+    """The host of a worker that is ready."""
+    return _connect(where, where.address(where.worker_instance()))
 
 
-def _connect(where: dict[str, str], role: str) -> Host:
-    if not where.get(role):
-        pytest.skip(f"the deployment has no {role} host")
-    user = where.get("ssh_user", "root")
-    address = f"ssh://{user}@{where[role]}"
-    return testinfra.get_host(address, ssh_identity_file=where["ssh_key"], ssh_extra_args=_SSH, sudo=user != "root")
+def _connect(where: Where, address: str) -> Host:
+    return testinfra.get_host(f"ssh://root@{address}", ssh_identity_file=where.ssh_key, ssh_extra_args=_SSH)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,6 +11,7 @@ from testinfra.host import Host
 
 from tests.hosts.checks import host_is_closed, release_is_roots, unit_runs_confined
 from tests.hosts.units import comes_back, eventually, fill_memory, listening, main_pid
+from tests.hosts.where import Where
 
 UNIT = "face-web"
 _WATCHDOG_SECONDS = 75.0  # two periods, and a start
@@ -18,16 +19,16 @@ _TOO_LARGE = 24 * 2**20
 
 
 @contextmanager
-def connection(where: dict[str, str]) -> Iterator[http.client.HTTPSConnection]:
+def connection(where: Where) -> Iterator[http.client.HTTPSConnection]:
     """A TLS connection to the host, whoever signed its certificate."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    channel = http.client.HTTPSConnection(where["web"], timeout=60, context=context)
+    channel = http.client.HTTPSConnection(where.web, timeout=60, context=context)
     yield channel
     channel.close()
 
 
-def answer(where: dict[str, str], path: str, body: bytes | None = None) -> tuple[int, str, bytes]:
+def answer(where: Where, path: str, body: bytes | None = None) -> tuple[int, str, bytes]:
     """Status, content type and body of a request's answer."""
     with connection(where) as channel:
         channel.request("GET" if body is None else "POST", path, body)
@@ -35,7 +36,7 @@ def answer(where: dict[str, str], path: str, body: bytes | None = None) -> tuple
         return response.status, response.headers.get_content_type(), response.read()
 
 
-def is_ready(where: dict[str, str]) -> bool:
+def is_ready(where: Where) -> bool:
     try:
         return answer(where, "/readyz")[0] == 200
     except OSError:
@@ -62,16 +63,16 @@ def test_the_release_is_roots(web: Host) -> None:
     release_is_roots(web, "web")
 
 
-def test_plain_http_is_sent_to_tls(where: dict[str, str]) -> None:
-    plain = http.client.HTTPConnection(where["web"], timeout=10)
+def test_plain_http_is_sent_to_tls(where: Where) -> None:
+    plain = http.client.HTTPConnection(where.web, timeout=10)
     plain.request("GET", "/v1/people?x=1")
     response = plain.getresponse()
     assert response.status == 308
-    assert response.headers["Location"] == f"https://{where['web']}/v1/people?x=1"
+    assert response.headers["Location"] == f"https://{where.web}/v1/people?x=1"
     plain.close()
 
 
-def test_tls_is_current(web: Host, where: dict[str, str]) -> None:
+def test_tls_is_current(web: Host, where: Where) -> None:
     with connection(where) as channel:
         channel.connect()
         assert isinstance(channel.sock, ssl.SSLSocket)
@@ -80,11 +81,11 @@ def test_tls_is_current(web: Host, where: dict[str, str]) -> None:
     assert old.rc != 0
 
 
-def test_the_service_answers_through_it(where: dict[str, str]) -> None:
+def test_the_service_answers_through_it(where: Where) -> None:
     assert answer(where, "/readyz")[0] == 200
 
 
-def test_a_body_that_nginx_refuses_is_a_problem_with_a_code(where: dict[str, str]) -> None:
+def test_a_body_that_nginx_refuses_is_a_problem_with_a_code(where: Where) -> None:
     with connection(where) as channel:
         channel.putrequest("POST", "/v1/identifications")
         channel.putheader("Content-Length", str(_TOO_LARGE))
@@ -95,13 +96,13 @@ def test_a_body_that_nginx_refuses_is_a_problem_with_a_code(where: dict[str, str
         assert json.loads(response.read())["code"] == "body-too-large"
 
 
-def test_metrics_are_not_public(where: dict[str, str]) -> None:
+def test_metrics_are_not_public(where: Where) -> None:
     status, kind, body = answer(where, "/metrics")
     assert (status, kind) == (404, "application/problem+json")
     assert json.loads(body)["code"] == "not-found"
 
 
-def test_the_log_names_nobody(web: Host, where: dict[str, str]) -> None:
+def test_the_log_names_nobody(web: Host, where: Where) -> None:
     answer(where, "/v1/people/Grace%20Hopper?token=hidden")
     answer(where, "/metrics?token=hidden")
     logged = web.check_output("journalctl --identifier=nginx --since=-1min --output=cat --no-pager")
@@ -110,7 +111,7 @@ def test_the_log_names_nobody(web: Host, where: dict[str, str]) -> None:
     assert "hidden" not in logged
 
 
-def test_a_service_that_is_down_is_a_problem_with_a_code(web: Host, where: dict[str, str]) -> None:
+def test_a_service_that_is_down_is_a_problem_with_a_code(web: Host, where: Where) -> None:
     web.check_output("systemctl stop %s.socket %s.service", UNIT, UNIT)
     try:
         status, kind, body = answer(where, "/v1/people")
@@ -120,14 +121,14 @@ def test_a_service_that_is_down_is_a_problem_with_a_code(web: Host, where: dict[
     assert json.loads(body)["code"] == "service-unreachable"
 
 
-def test_a_restart_refuses_nobody(web: Host, where: dict[str, str]) -> None:
+def test_a_restart_refuses_nobody(web: Host, where: Where) -> None:
     web.check_output("systemctl restart --no-block %s", UNIT)
     assert {answer(where, "/healthz")[0] for _ in range(40)} == {200}
     assert eventually(lambda: web.service(UNIT).is_running, 60)
 
 
 @pytest.mark.timeout(300)
-def test_it_is_started_again_when_it_dies_or_hangs(web: Host, where: dict[str, str]) -> None:
+def test_it_is_started_again_when_it_dies_or_hangs(web: Host, where: Where) -> None:
     for signal, seconds in (("KILL", 30.0), ("STOP", _WATCHDOG_SECONDS)):
         pid = main_pid(web, UNIT)
         web.check_output("kill -%s %s", signal, str(pid))

@@ -447,7 +447,7 @@ def test_removing_a_person_whose_photos_cannot_be_removed_can_be_tried_again(
 
 
 def test_the_fleet_and_its_decisions_are_told(service: Service, client: FlaskClient) -> None:
-    assert_problem(client.get("/v1/fleet"), Code.NOT_FOUND)  # nobody has led yet
+    assert_problem(client.get("/v1/fleet"), Code.FLEET_UNKNOWN)  # nobody has led yet
     service.scaling.queue.counted = Counts(30, 2)
     service.scaling.tick(3)
     body = client.get("/v1/fleet").get_json()

@@ -32,6 +32,7 @@ class Code(StrEnum):
 
     BODY_TOO_LARGE = "body-too-large"
     COLLECTION_INVALID = "collection-invalid"
+    FLEET_UNKNOWN = "fleet-unknown"
     ID_INVALID = "id-invalid"
     IMAGE_EMPTY = "image-empty"
     IMAGE_MISSING = "image-missing"

@@ -22,7 +22,7 @@ def blueprint(services: Services) -> Blueprint:
         scaler = _scaler(services)
         found = dict(scaler.status())
         if not found:
-            raise ServiceError(Code.NOT_FOUND, "no web host has led yet; try again in some seconds")
+            raise ServiceError(Code.FLEET_UNKNOWN, "the scaling loop has only just started; try again in some seconds")
         return jsonify(found)
 
     @routes.get("/decisions")

@@ -14,6 +14,7 @@ _log = logging.getLogger(__name__)
 STATUS: dict[Code, tuple[int, str]] = {
     Code.BODY_TOO_LARGE: (413, "The request is too large"),
     Code.COLLECTION_INVALID: (400, "Not a collection's name"),
+    Code.FLEET_UNKNOWN: (503, "The fleet was not seen yet"),
     Code.ID_INVALID: (400, "Not an id"),
     Code.IMAGE_EMPTY: (400, "The photo is empty"),
     Code.IMAGE_MISSING: (400, "The photo is missing"),

@@ -1,0 +1,107 @@
+"""A deployment on systemd machines, for tests that look at its hosts."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import httpx
+
+from deployment.deployments import Deployment
+from deployment.options import Options
+from deployment.steps import Steps
+from local import cloud
+from local.machines.machines import address_in
+from local.resources import ec2_client
+from tests.stacks import wait_until
+
+_VARIABLES = {
+    "workers": {"min": 1, "max": 3, "warm": 1},
+    "web": {
+        "environment": {"FACE_QUIET_SECONDS": "600", "FACE_PATIENCE_SECONDS": "30", "FACE_ASSUMED_BOOT_SECONDS": "10"}
+    },
+}
+"""A worker always runs, and a host that does not come up is given up soon."""
+
+
+def missing() -> str:
+    """Why there can be no such deployment on this machine, or nothing."""
+    if os.geteuid() != 0:
+        return "systemd machines need root"
+    if shutil.which("terraform") is None:
+        return "terraform is not on the PATH"
+    if cloud.running() is not None:
+        return "a cloud runs on this machine already: python -m local.cloud down"
+    return ""
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where everything is."""
+
+    deployment: Deployment
+
+    @property
+    def ssh_key(self) -> str:
+        """The private key for root of every machine."""
+        return str(self.deployment.options.ssh_key)
+
+    @cached_property
+    def url(self) -> str:
+        """Of the service."""
+        return self.deployment.url
+
+    @cached_property
+    def certificate(self) -> Path | None:
+        """To be trusted."""
+        return self.deployment.certificate
+
+    @property
+    def web(self) -> str:
+        """Address of the web host."""
+        return self.url.removeprefix("https://")
+
+    def worker_instance(self) -> str:
+        """A worker that is ready, once there is one."""
+        wait_until(self._ready_workers, 120)
+        return self._ready_workers()[0]
+
+    def address(self, instance: str) -> str:
+        """An instance's address."""
+        found = ec2_client(self._endpoint).describe_instances(InstanceIds=[instance])
+        return address_in(found["Reservations"][0]["Instances"][0]) or ""
+
+    def instances(self) -> list[str]:
+        """Every instance that is not terminated."""
+        pages = ec2_client(self._endpoint).get_paginator("describe_instances").paginate()
+        found = (one for page in pages for reservation in page["Reservations"] for one in reservation["Instances"])
+        return [one["InstanceId"] for one in found if one["State"]["Name"] not in ("shutting-down", "terminated")]
+
+    @property
+    def _endpoint(self) -> str:
+        running = cloud.running()
+        assert running is not None
+        return running.endpoint
+
+    def _ready_workers(self) -> list[str]:
+        told = httpx.get(f"{self.url}/v1/fleet", verify=False, trust_env=False).json()  # noqa: S501
+        return [one["id"] for one in told["instances"] if one["state"] == "ready"]
+
+
+@contextmanager
+def deployed() -> Iterator[Where]:
+    """Make it, and remove it again."""
+    options = replace(Options(), target="localstack", env="localstack", auto_approve=True, variables=_VARIABLES)
+    deployment = Deployment(options, Steps())
+    deployment.prepare()
+    try:
+        built = deployment.build()
+        deployment.apply()
+        deployment.configure(built)
+        yield Where(deployment)
+    finally:
+        deployment.destroy()
+    print(deployment.steps.table())
