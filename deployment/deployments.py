@@ -20,6 +20,7 @@ from local import cloud as local_cloud
 from local.localstack import USUAL_PORT, free_port
 from local.resources import REGION
 
+_KEPT_IMAGES = 3  # to go back to, as many as hosts keep releases
 _CLOUD = [sys.executable, "-m", "local.cloud"]
 RELEASES = ROOT / "build" / "release"
 
@@ -70,7 +71,9 @@ class Deployment:
         with self.steps.step("worker image"):
             changed = ansible.play("image", built)
         with self.steps.step("web hosts"):
-            return changed + ansible.play("site", built)
+            changed += ansible.play("site", built)
+        Removal(self.options).images(keep=_KEPT_IMAGES)
+        return changed
 
     def smoke(self) -> None:
         """One real photo through the public address."""
@@ -89,17 +92,17 @@ class Deployment:
         everything = self.options.force or self.options.target == "localstack"
         what = "everything, photos and enrolled people too" if everything else "everything but the bucket"
         self._agreed(f"Destroy {what}, of {self.options.deployment}?")
-        removal, bucket = Removal(self.options), self.cloud()["bucket"]
+        removal, cloud = Removal(self.options), self.cloud()
         with self.steps.step("hosts and images"):
             removal.hosts()
             removal.images()
         with self.steps.step("terraform destroy"):
             if everything:
-                removal.objects(bucket)
+                removal.objects(cloud["bucket"])
             resources = self.terraform.resources()
             kept = [] if everything else [one for one in resources if not one.startswith("aws_s3_bucket")]
             self.terraform.destroy(kept)
-        left = [one for one in removal.left() if everything or one != bucket]
+        left = [one for one in removal.left(cloud) if everything or one != cloud["bucket"]]
         if left:
             raise DeployError(f"not everything is gone: {', '.join(left)}")
         if self.options.target == "localstack":
@@ -107,7 +110,11 @@ class Deployment:
                 run([*_CLOUD, "down"], what="stopping LocalStack")
         if everything:
             shutil.rmtree(self.options.state)
-        print("   nothing is left" if everything else f"   only the bucket {bucket} is left: FORCE=1 destroys it, too")
+        print(
+            "   nothing is left"
+            if everything
+            else f"   only the bucket {cloud['bucket']} is left: FORCE=1 destroys it, too"
+        )
 
     def cloud(self) -> dict[str, Any]:
         """What Terraform made."""

@@ -1,6 +1,6 @@
 """What Terraform does not know of and destroying must remove: workers, images, what the bucket holds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -41,9 +41,11 @@ class Removal:
             ids = [entry["InstanceId"] for entry in instances]
             self._ec2.get_waiter("instance_terminated").wait(InstanceIds=ids)
 
-    def images(self) -> None:
-        """Deregister the images of workers, and delete their snapshots."""
-        for image in self._ec2.describe_images(Owners=["self"], Filters=[self._filter()])["Images"]:
+    def images(self, *, keep: int = 0) -> None:
+        """Deregister the images of workers but the newest ones to `keep`, and delete their snapshots."""
+        images = self._ec2.describe_images(Owners=["self"], Filters=[self._filter()])["Images"]
+        newest_first = sorted(images, key=lambda image: image["CreationDate"], reverse=True)
+        for image in newest_first[keep:]:
             self._ec2.deregister_image(ImageId=image["ImageId"])
             for mapping in image.get("BlockDeviceMappings", ()):
                 if snapshot := mapping.get("Ebs", {}).get("SnapshotId"):
@@ -64,17 +66,23 @@ class Removal:
             for reservation in page["Reservations"]:
                 yield from reservation["Instances"]  # type: ignore[misc]
 
-    def left(self) -> list[str]:
-        """What is still there: instances, images, security groups, buckets and queues."""
+    def left(self, cloud: Mapping[str, Any]) -> list[str]:
+        """What is still there of what Terraform's output named, and of all that has the deployment's tag."""
         found = [entry["InstanceId"] for entry in self.instances()]
         filters: Any = [self._filter()]
         found += [image["ImageId"] for image in self._ec2.describe_images(Owners=["self"], Filters=filters)["Images"]]
         found += [group["GroupId"] for group in self._ec2.describe_security_groups(Filters=filters)["SecurityGroups"]]
         found += [vpc["VpcId"] for vpc in self._ec2.describe_vpcs(Filters=filters)["Vpcs"]]
-        prefix = f"{self._deployment}-"
-        found += [entry["Name"] for entry in self._s3.list_buckets()["Buckets"] if entry["Name"].startswith(prefix)]
-        found += self._sqs.list_queues(QueueNamePrefix=prefix).get("QueueUrls", [])
-        return found
+        found += [one["Name"] for one in self._s3.list_buckets()["Buckets"] if one["Name"] == cloud["bucket"]]
+        settings = [value for web in cloud["web"] for name, value in web["environment"].items() if "QUEUE_URL" in name]
+        return found + [url for url in dict.fromkeys(settings) if self._is_queue(url)]
+
+    def _is_queue(self, url: str) -> bool:
+        try:
+            self._sqs.get_queue_attributes(QueueUrl=url)
+        except self._sqs.exceptions.QueueDoesNotExist:
+            return False
+        return True
 
     def _filter(self) -> Any:
         return {"Name": "tag:face:deployment", "Values": [self._deployment]}

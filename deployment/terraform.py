@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ class Terraform:
         self._options = options
         self.folder = options.state / "terraform"
         self._environment = {**options.aws, "TF_IN_AUTOMATION": "1", "TF_INPUT": "0"}
+        if not sys.stdout.isatty():
+            self._environment["TF_CLI_ARGS"] = "-no-color"
 
     def init(self) -> None:
         """Bring the working folder up to date, and get the provider."""

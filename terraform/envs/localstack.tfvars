@@ -5,9 +5,8 @@ base_image          = "ami-760aaa0f" # one that LocalStack knows; it stands for 
 deletion_protection = false
 operator_cidrs      = ["10.88.0.1/32"]
 workers = {
-  max         = 3
-  warm        = 3
-  environment = { FACE_LOG_LEVEL = "INFO" }
+  max  = 3
+  warm = 3
 }
 web = {
   environment = {
