@@ -138,7 +138,8 @@ class SlowEc2:
         self.calls.append((subnet, least, token))
         self.versions.append(call["LaunchTemplate"]["Version"])
         if token not in self.launched and least > self.room.get(subnet, least):
-            raise ClientError({"Error": {"Code": "InsufficientInstanceCapacity", "Message": "few"}}, "RunInstances")
+            short: Any = {"Error": {"Code": "InsufficientInstanceCapacity", "Message": "few"}}
+            raise ClientError(short | {"ResponseMetadata": {"HTTPStatusCode": 500}}, "RunInstances")
         count = min(self.room.get(subnet, call["MaxCount"]), call["MaxCount"])
         new = [f"new-{subnet}{len(self.launched)}{number}" for number in range(count)]
         self.launched.setdefault(token, new)

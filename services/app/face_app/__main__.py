@@ -15,7 +15,7 @@ from face_app.pool import InferencePool, Nursery, SlotLimits
 from face_app.settings import WorkerSettings
 from face_common import logs
 from face_common.loops import Loop
-from face_common.service_manager import ServiceManager
+from face_common.systemd import Systemd
 
 if TYPE_CHECKING:
     from face_app.assembly import Parts
@@ -31,11 +31,11 @@ def main() -> int:
     logs.set_up(settings.log_level)
     nursery = Nursery(settings.inference())
     nursery.start()  # first of all: the models load while this process imports its own libraries
-    run(settings, nursery, ServiceManager(os.environ, os.getpid()))
+    run(settings, nursery, Systemd(os.environ, os.getpid()))
     return 0
 
 
-def run(settings: WorkerSettings, nursery: Nursery, manager: ServiceManager) -> None:
+def run(settings: WorkerSettings, nursery: Nursery, systemd: Systemd) -> None:
     """Build the worker's parts and let it work."""
     from face_app import assembly  # boto3 and LanceDB take seconds to import
 
@@ -47,14 +47,14 @@ def run(settings: WorkerSettings, nursery: Nursery, manager: ServiceManager) -> 
     parts = assembly.build(settings, nursery, pool, metrics, now=time.time)
 
     def drain(*_: object) -> None:
-        manager.stopping()
+        systemd.stopping()
         parts.worker.drain()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, drain)
-    loops = [loop.start() for loop in _loops(settings, parts, manager)]
+    loops = [loop.start() for loop in _loops(settings, parts, systemd)]
     logging.getLogger("face_app").info("ready", extra={"worker": settings.worker_name, "slots": settings.slots})
-    manager.ready()
+    systemd.ready()
     parts.worker.run()
     for loop in loops:
         loop.stop(timeout=5)
@@ -65,16 +65,16 @@ def run(settings: WorkerSettings, nursery: Nursery, manager: ServiceManager) -> 
     logging.getLogger("face_app").info("drained", extra={"worker": settings.worker_name})
 
 
-def _loops(settings: WorkerSettings, parts: "Parts", manager: ServiceManager) -> list[Loop]:
+def _loops(settings: WorkerSettings, parts: "Parts", systemd: Systemd) -> list[Loop]:
     """What goes on beside the work."""
 
     def stay_watched() -> None:
         if parts.worker.is_alive:
-            manager.alive()
+            systemd.alive()
 
     loops = [parts.refresh]
-    if manager.watchdog_seconds < math.inf:
-        loops.append(Loop("watchdog", stay_watched, pause=manager.watchdog_seconds / 2))
+    if systemd.watchdog_seconds < math.inf:
+        loops.append(Loop("watchdog", stay_watched, pause=systemd.watchdog_seconds / 2))
     if parts.reporter:
         loops.append(Loop("report", parts.reporter.step, pause=settings.report_seconds))
     return loops

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
     from types_boto3_sqs import SQSClient
 
+_LONGEST_POLL = 20  # seconds; SQS allows no more
+
 
 class Aws:
     """Clients and the gallery of one deployment."""
@@ -24,6 +26,7 @@ class Aws:
         `patience`: seconds to wait for an answer, with one retry, instead of the usual minute with four.
         """
         self._settings = settings
+        self._hurried = patience is not None
         self._session = boto3.session.Session(region_name=settings.region)
         self._config = Config(
             max_pool_connections=connections,
@@ -37,8 +40,12 @@ class Aws:
         return self._session.client("s3", endpoint_url=self._settings.endpoint_url, config=self._config)
 
     def sqs(self) -> "SQSClient":
-        """A client of SQS."""
-        return self._session.client("sqs", endpoint_url=self._settings.endpoint_url, config=self._config)
+        """A client of SQS. A call ends within two minutes even when nothing answers: watchdogs count on it."""
+        config = self._config
+        if not self._hurried:
+            retries = {"mode": "standard", "total_max_attempts": 3}
+            config = config.merge(Config(retries=retries, read_timeout=_LONGEST_POLL + 10))  # type: ignore[arg-type]
+        return self._session.client("sqs", endpoint_url=self._settings.endpoint_url, config=config)
 
     def ec2(self, endpoint_url: str | None) -> "EC2Client":
         """A client of EC2 that tries once and does not wait long: the scaling loop tries again by itself.

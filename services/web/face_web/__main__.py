@@ -10,7 +10,7 @@ import PIL.Image
 from pydantic import ValidationError
 
 from face_common import logs
-from face_common.service_manager import ServiceManager
+from face_common.systemd import Systemd
 from face_web.application import create_app
 from face_web.assembly import build
 from face_web.server import Server
@@ -30,18 +30,18 @@ def main() -> int:
     # Pillow only reads headers here, and the service has a pixel limit of its own.
     warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)  # before there are threads, which inherit it
-    manager = ServiceManager(os.environ, os.getpid())
+    systemd = Systemd(os.environ, os.getpid())
     door = build(settings)
-    server = Server(create_app(door.services), settings, manager.sockets())
+    server = Server(create_app(door.services), settings, systemd.sockets())
     door.start()
     server.start()
     logging.getLogger("face_web").info("ready", extra={"addresses": server.addresses})
-    manager.ready()
+    systemd.ready()
     while server.is_running:
         if door.is_turning:
-            manager.alive()
-        if signal.sigtimedwait(_STOP_SIGNALS, min(1.0, manager.watchdog_seconds / 2)) is not None:
-            manager.stopping()
+            systemd.alive()
+        if signal.sigtimedwait(_STOP_SIGNALS, min(1.0, systemd.watchdog_seconds / 2)) is not None:
+            systemd.stopping()
             door.leave(server, settings.drain_seconds)
             return 0
     return 1

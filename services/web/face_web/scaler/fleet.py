@@ -271,8 +271,12 @@ def _translated() -> Iterator[None]:
         yield
     except ClientError as error:
         reason = error.response.get("Error", {})
-        refused = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400) < 500
-        text = f"{reason.get('Code', 'unknown')}: {reason.get('Message', '')}"
+        code, status = (
+            reason.get("Code", "unknown"),
+            error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400),
+        )
+        refused = status < 500 or code in _TOO_FEW  # EC2 says with status 500 that it is short of instances
+        text = f"{code}: {reason.get('Message', '')}"
         raise FleetError(text, refused=refused) from error
     except BotoCoreError as error:
         raise FleetError(f"EC2 cannot be reached: {error}", refused=False) from error

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from face_common.service_manager import ServiceManager
+from face_common.systemd import Systemd
 
 HANDED_OVER = """
 import os, socket
-from face_common.service_manager import ServiceManager
-(held,) = ServiceManager(os.environ | {"LISTEN_PID": str(os.getpid())}, os.getpid()).sockets()
+from face_common.systemd import Systemd
+(held,) = Systemd(os.environ | {"LISTEN_PID": str(os.getpid())}, os.getpid()).sockets()
 print(held.getsockname()[1], held.get_inheritable())
 """
 
@@ -32,7 +32,7 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[so
 
 def test_the_manager_hears_how_the_service_is(manager: tuple[socket.socket, str]) -> None:
     listening, address = manager
-    service = ServiceManager({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "30000000"}, os.getpid())
+    service = Systemd({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "30000000"}, os.getpid())
     service.ready()
     service.alive()
     service.stopping()
@@ -43,7 +43,7 @@ def test_the_manager_hears_how_the_service_is(manager: tuple[socket.socket, str]
 @pytest.mark.parametrize("watched", [{}, {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}])
 def test_nobody_is_told_who_does_not_ask(manager: tuple[socket.socket, str], watched: dict[str, str]) -> None:
     listening, address = manager
-    service = ServiceManager({"NOTIFY_SOCKET": address, **watched}, os.getpid())
+    service = Systemd({"NOTIFY_SOCKET": address, **watched}, os.getpid())
     service.alive()
     service.ready()
     assert listening.recv(100) == b"READY=1"
@@ -52,13 +52,13 @@ def test_nobody_is_told_who_does_not_ask(manager: tuple[socket.socket, str], wat
 
 @pytest.mark.parametrize("environment", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "/nowhere/notify"}])
 def test_without_a_manager_nothing_happens(environment: dict[str, str]) -> None:
-    service = ServiceManager(environment, os.getpid())
+    service = Systemd(environment, os.getpid())
     service.ready()
     assert service.sockets() == []
 
 
 def test_sockets_of_another_process_are_not_taken() -> None:
-    assert ServiceManager({"LISTEN_FDS": "1", "LISTEN_PID": "1"}, os.getpid()).sockets() == []
+    assert Systemd({"LISTEN_FDS": "1", "LISTEN_PID": "1"}, os.getpid()).sockets() == []
 
 
 def test_a_socket_that_was_handed_over_is_taken_and_goes_no_further() -> None:

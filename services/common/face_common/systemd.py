@@ -9,7 +9,7 @@ _FIRST_SOCKET = 3  # the descriptors that are handed over begin here, by the pro
 _PATIENCE_SECONDS = 1.0  # a manager that does not listen must not keep the service from its work
 
 
-class ServiceManager:
+class Systemd:
     """The service manager that started this process. Where there is none, nothing is told and no socket is held."""
 
     def __init__(self, environment: Mapping[str, str], pid: int) -> None:
