@@ -1,4 +1,4 @@
-"""`python -m deployment deploy|plan|destroy|rehearse|check`, told what by the make variables (docs/deployment.md)."""
+"""`python -m deployment deploy|plan|rollback|destroy|rehearse|check`, told what by make variables (docs/deployment.md)."""
 
 import sys
 
@@ -18,7 +18,9 @@ def main() -> int:
             check_configuration()
             return 0
         deployment = Deployment(environment(), Steps())
-        {"deploy": deploy, "plan": plan, "destroy": destroy, "rehearse": rehearse}[task](deployment)
+        {"deploy": deploy, "plan": plan, "destroy": destroy, "rollback": rollback, "rehearse": rehearse}[task](
+            deployment
+        )
     except (DeployError, StartError) as error:
         print(f"\nmake {task}: {error}", file=sys.stderr)
         return 1
@@ -48,6 +50,15 @@ def destroy(deployment: Deployment) -> None:
     """Remove the deployment."""
     deployment.connect()
     deployment.destroy()
+    if deployment.options.target == "localstack":
+        deployment.stop_localstack()
+
+
+def rollback(deployment: Deployment) -> None:
+    """Back to the release before."""
+    deployment.connect()
+    deployment.roll_back()
+    deployment.smoke()
 
 
 if __name__ == "__main__":

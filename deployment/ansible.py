@@ -1,5 +1,6 @@
 """Ansible's playbooks, run with what Terraform has made and what was built."""
 
+import hashlib
 import json
 import re
 import sys
@@ -8,7 +9,7 @@ from typing import Any
 
 from deployment.options import ROOT, Options
 from deployment.release import Release
-from deployment.steps import run
+from deployment.steps import DeployError, run
 
 _BIN = ROOT / ".venv-deploy" / "bin"
 
@@ -40,6 +41,7 @@ class Ansible:
         return {
             "cloud": self._cloud | {"target": options.target},
             "release_file": str(release.file),
+            "face_image": self._image(release),
             "face_connection": options.connection,
             "face_known_hosts": str(self._folder / "known_hosts"),
             "ansible_ssh_private_key_file": str(options.ssh_key),
@@ -53,11 +55,21 @@ class Ansible:
         if options.target == "localstack":
             names = [web["private_ip"] for web in self._cloud["web"]]
         if options.certificate:
-            chain, key = options.certificate.split(",")
+            chain, key = map(str, options.certificate)
             return {"edge_tls": "files", "edge_names": names, "edge_certificate": chain, "edge_key": key}
         if options.acme_email:
+            if not self._cloud["name"] or len(self._cloud["web"]) != 1:
+                raise DeployError("ACME_EMAIL needs a name (`dns` in the env's file) that leads to a single web host")
             return {"edge_tls": "acme", "edge_names": names, "edge_acme_email": options.acme_email}
         return {"edge_tls": "self_signed", "edge_names": names}
+
+    def _image(self, release: Release) -> str:
+        """Of all that an image is made from: another one is baked when any of it changes."""
+        digest = hashlib.sha256(f"{release.name} {json.dumps(self._cloud['builder'], sort_keys=True)}".encode())
+        for file in sorted((ROOT / "ansible").rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(file.read_bytes())
+        return digest.hexdigest()[:12]
 
     def _environment(self) -> dict[str, str]:
         return {

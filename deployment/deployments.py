@@ -1,16 +1,16 @@
 """Deploying and destroying, step by step."""
 
+import os
 import shutil
 import ssl
 import sys
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from deployment import release
 from deployment.ansible import Ansible
-from deployment.options import ROOT, Options, check
+from deployment.options import ROOT, STATES, Options, check
 from deployment.release import Release
 from deployment.removal import Removal
 from deployment.smoke import smoke
@@ -25,25 +25,30 @@ _CLOUD = [sys.executable, "-m", "local.cloud"]
 RELEASES = ROOT / "build" / "release"
 
 
-@dataclass
 class Deployment:
-    """One deployment, from its sources to its address."""
+    """One deployment, from its sources to its address. Begin with `prepare` or `connect`."""
 
-    options: Options
-    steps: Steps
-
-    @cached_property
-    def terraform(self) -> Terraform:
-        """Its cloud."""
-        return Terraform(self.options)
+    def __init__(self, options: Options, steps: Steps) -> None:
+        """Nothing is done yet."""
+        self.options = options
+        self.steps = steps
+        self.terraform = Terraform(options)
 
     def prepare(self) -> None:
         """See that all is there that the work needs; on LocalStack, start that first."""
         with self.steps.step("prerequisites"):
-            if self.options.target == "localstack":
-                self.options = _on_localstack(self.options)
-            check(self.options)
+            options = _on_localstack(self.options) if self.options.target == "localstack" else self.options
+            self.options = check(options)
+            self.terraform = Terraform(self.options)
             self.terraform.init()
+
+    def connect(self) -> None:
+        """Find a deployment that was made from here; DeployError when there is none."""
+        if self.options.target == "localstack" and local_cloud.running() is None:
+            raise DeployError("nothing is deployed: LocalStack does not run")
+        self.prepare()
+        if not self.terraform.resources():
+            raise DeployError(f"nothing was deployed from here ({self.options.state})")
 
     def plan(self) -> bool:
         """Show what applying would change; whether it would change anything."""
@@ -75,46 +80,51 @@ class Deployment:
         Removal(self.options).images(keep=_KEPT_IMAGES)
         return changed
 
+    def roll_back(self) -> None:
+        """Bring web hosts and workers back to the release before."""
+        ansible = Ansible(self.options, self.cloud())
+        with self.steps.step("rollback"):
+            ansible.play("rollback", release.build(RELEASES))
+
     def smoke(self) -> None:
         """One real photo through the public address."""
         with self.steps.step("smoke test"):
             print(f"   {smoke(self.url, self.certificate)} at {self.url}")
-
-    def connect(self) -> None:
-        """Find a deployment that is there; DeployError when there is none."""
-        local = self.options.target == "localstack"
-        if (local and local_cloud.running() is None) or not self.terraform.is_there:
-            raise DeployError(f"nothing was deployed from here ({self.options.state})")
-        self.prepare()
+            if self.certificate:
+                print(f"   its own certificate: {self.certificate}")
 
     def destroy(self) -> None:
-        """Remove everything; the bucket only when forced to."""
+        """Remove everything; the bucket only when forced to. Also what is left of half an apply, or half a destroy."""
         everything = self.options.force or self.options.target == "localstack"
         what = "everything, photos and enrolled people too" if everything else "everything but the bucket"
         self._agreed(f"Destroy {what}, of {self.options.deployment}?")
-        removal, cloud = Removal(self.options), self.cloud()
+        removal = Removal(self.options)
+        buckets, queues = self.terraform.made("aws_s3_bucket", "bucket"), self.terraform.made("aws_sqs_queue", "url")
         with self.steps.step("hosts and images"):
             removal.hosts()
             removal.images()
         with self.steps.step("terraform destroy"):
             if everything:
-                removal.objects(cloud["bucket"])
-            resources = self.terraform.resources()
-            kept = [] if everything else [one for one in resources if not one.startswith("aws_s3_bucket")]
-            self.terraform.destroy(kept)
-        left = [one for one in removal.left(cloud) if everything or one != cloud["bucket"]]
-        if left:
+                for bucket in buckets:
+                    removal.objects(bucket)
+                self.terraform.destroy()
+            elif doomed := [one for one in self.terraform.resources() if not one.startswith("aws_s3_bucket")]:
+                self.terraform.destroy(doomed)
+        if left := removal.left(buckets if everything else [], queues):
             raise DeployError(f"not everything is gone: {', '.join(left)}")
-        if self.options.target == "localstack":
-            with self.steps.step("LocalStack and its machines"):
-                run([*_CLOUD, "down"], what="stopping LocalStack")
         if everything:
             shutil.rmtree(self.options.state)
-        print(
-            "   nothing is left"
-            if everything
-            else f"   only the bucket {cloud['bucket']} is left: FORCE=1 destroys it, too"
-        )
+        print("   nothing is left" if everything else f"   only {', '.join(buckets)} is left: FORCE=1 destroys it, too")
+
+    def stop_localstack(self) -> None:
+        """Stop LocalStack with its machines, and check that nothing is left; unless another deployment is there."""
+        others = [folder.name for folder in STATES.glob("localstack-*") if folder != self.options.state]
+        if others:
+            print(f"   LocalStack runs on for {', '.join(others)}")
+            return
+        with self.steps.step("LocalStack and its machines"):
+            run([*_CLOUD, "down"], what="stopping LocalStack")
+            shutil.rmtree(self.options.state, ignore_errors=True)
 
     def cloud(self) -> dict[str, Any]:
         """What Terraform made."""
@@ -149,14 +159,18 @@ class Deployment:
 
 
 def _on_localstack(options: Options) -> Options:
-    """Start LocalStack with machines behind its instances, and point every tool there."""
+    """Start LocalStack with machines behind its instances, and point every tool there and nowhere else."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
     if local_cloud.running() is None:
-        shutil.rmtree(options.state, ignore_errors=True)  # what it remembers went with the last LocalStack
+        for stale in STATES.glob("localstack-*"):
+            shutil.rmtree(stale)  # what it remembers went with the last LocalStack
         port = free_port(USUAL_PORT)
         run([*_CLOUD, "up", "--port", str(port)], what="starting LocalStack with its machines")
     cloud = local_cloud.running()
-    if cloud is None:
-        raise DeployError("LocalStack has stopped again: .local/cloud/logs says why")
+    if cloud is None or Path(cloud.state) != local_cloud.STATE:
+        where = "has stopped again" if cloud is None else f"is another checkout's, from {cloud.state}"
+        raise DeployError(f"LocalStack {where}")
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     return replace(
         options,

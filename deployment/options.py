@@ -1,9 +1,10 @@
 """What the make variables ask for, and whether this machine has what that needs."""
 
 import os
+import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,10 +31,12 @@ class Options:
     connection: Literal["ssh", "ssm"] = "ssh"
     operator_cidrs: tuple[str, ...] = ()
     """From where SSH is allowed."""
+    client_cidrs: tuple[str, ...] = ()
+    """From where photos may come; none: from where operators come."""
     state_bucket: str = ""
     """S3 bucket of Terraform's state; empty: a file of this machine."""
-    certificate: str = ""
-    """Certificate chain and key of the web hosts, two files separated by a comma; empty: made by themselves."""
+    certificate: tuple[Path, ...] = ()
+    """Certificate chain and key of the web hosts; none: they make their own."""
     acme_email: str = ""
     """Whom Let's Encrypt writes to; with it, it makes the certificate."""
     auto_approve: bool = False
@@ -44,10 +47,14 @@ class Options:
     variables: Mapping[str, Any] = field(default_factory=dict)
     """Further variables of Terraform; they win over the env's file."""
 
+    account: str = ""
+    """AWS account, as soon as it is known."""
+
     @property
     def state(self) -> Path:
-        """Folder of this deployment's state."""
-        return STATES / f"{self.target}-{self.deployment}"
+        """Folder of this deployment's state: the same name elsewhere is another deployment."""
+        place = f"aws-{self.account}-{self.region}" if self.target == "aws" else self.target
+        return STATES / f"{place}-{self.deployment}"
 
 
 def from_environment(variables: Mapping[str, str]) -> Options:
@@ -62,35 +69,50 @@ def from_environment(variables: Mapping[str, str]) -> Options:
     if not (ROOT / "terraform" / "envs" / f"{env}.tfvars").exists():
         known = ", ".join(sorted(file.stem for file in (ROOT / "terraform" / "envs").glob("*.tfvars")))
         raise DeployError(f"there is no terraform/envs/{env}.tfvars; there are: {known}")
+    deployment = variables.get("DEPLOYMENT") or "face"
+    if not re.fullmatch("[a-z][a-z0-9-]{1,30}", deployment):
+        raise DeployError(
+            f"DEPLOYMENT is 2 to 31 lower-case letters, digits and hyphens, a letter first, not {deployment!r}"
+        )
     return Options(
         target=target,  # type: ignore[arg-type]
         env=env,
-        deployment=variables.get("DEPLOYMENT") or "face",
+        deployment=deployment,
         region=variables.get("AWS_REGION") or variables.get("AWS_DEFAULT_REGION") or "",
-        ssh_key=Path(variables.get("SSH_KEY") or "~/.ssh/id_ed25519").expanduser(),
+        ssh_key=_path(variables.get("SSH_KEY") or "~/.ssh/id_ed25519"),
         connection=connection,  # type: ignore[arg-type]
-        operator_cidrs=tuple((variables.get("OPERATOR_CIDRS") or "").replace(",", " ").split()),
+        operator_cidrs=_several(variables.get("OPERATOR_CIDRS") or ""),
+        client_cidrs=_several(variables.get("CLIENT_CIDRS") or ""),
         state_bucket=variables.get("STATE_BUCKET") or "",
-        certificate=variables.get("CERTIFICATE") or "",
+        certificate=tuple(_path(file) for file in _several(variables.get("CERTIFICATE") or "")),
         acme_email=variables.get("ACME_EMAIL") or "",
         auto_approve=variables.get("AUTO_APPROVE") == "1",
         force=variables.get("FORCE") == "1",
     )
 
 
-def check(options: Options) -> None:
-    """DeployError at the first thing that is missing, with what to do about it."""
+def _several(text: str) -> tuple[str, ...]:
+    return tuple(text.replace(",", " ").split())
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser().resolve()  # tools run in other folders
+
+
+def check(options: Options) -> Options:
+    """The options with what was found out; DeployError at the first thing that is missing, with what to do about it."""
     if shutil.which("terraform") is None:
         raise DeployError("terraform is not on the PATH: https://developer.hashicorp.com/terraform/install")
-    if options.target == "aws":
-        _check_account(options)
-        _check_key(options)
-    files = options.certificate.split(",") if options.certificate else []
-    if files and (len(files) != 2 or not all(Path(file).expanduser().is_file() for file in files)):
+    files = options.certificate
+    if files and (len(files) != 2 or not all(file.is_file() for file in files)):
         raise DeployError("CERTIFICATE is two files, chain and key: CERTIFICATE=fullchain.pem,privkey.pem")
+    if options.target == "aws":
+        options = replace(options, account=_account(options))
+        _check_key(options)
+    return options
 
 
-def _check_account(options: Options) -> None:
+def _account(options: Options) -> str:
     if not options.region:
         raise DeployError("no region: make deploy AWS_REGION=eu-central-1")
     try:
@@ -100,6 +122,8 @@ def _check_account(options: Options) -> None:
             f"no AWS credentials that work ({error}): set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         ) from error
     print(f"   account {caller['Account']}, region {options.region}, as {caller['Arn']}")
+    account: str = caller["Account"]
+    return account
 
 
 def _check_key(options: Options) -> None:

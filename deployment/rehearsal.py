@@ -16,6 +16,7 @@ from deployment.release import own_version
 from deployment.smoke import PERSON, client
 from deployment.steps import DeployError
 from face_client import FaceClient, FaceServiceError
+from local import cloud
 from local.samples import samples
 
 _COLLECTION = "rehearsal"
@@ -29,16 +30,21 @@ _PATIENCE_SECONDS = 300.0
 
 def rehearse(deployment: Deployment) -> None:
     """Make a deployment on LocalStack and put it through its life; DeployError at the first thing that goes wrong."""
-    deployment.options = replace(deployment.options, target="localstack", env="localstack", auto_approve=True)
+    if cloud.running() is not None:
+        raise DeployError("a deployment runs on this machine already: make destroy TARGET=localstack")
+    deployment.options = replace(
+        deployment.options, target="localstack", env="localstack", deployment="rehearsal", auto_approve=True
+    )
     rehearsal = Rehearsal(deployment)
-    deployment.prepare()
     try:
+        deployment.prepare()
         rehearsal.make()
         rehearsal.grow()
         rehearsal.shrink()
         rehearsal.renew()
-    finally:
         deployment.destroy()
+    finally:
+        deployment.stop_localstack()
 
 
 @dataclass

@@ -16,11 +16,12 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from deployment.options import ROOT
 from deployment.steps import run
 
-ROOT = Path(__file__).resolve().parent.parent
 SERVICES = {"web": "web", "worker": "app"}
 """Services, and the distribution of each."""
+_KEPT = 3
 _PYTHON = "3.11"  # Debian 12's
 _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 _HOST = {  # what a host's Python answers to environment markers, whatever builds the release
@@ -60,9 +61,18 @@ def build(folder: Path, version: str = "") -> Release:
                 _collect(Path(scratch), distribution, own, version)
                 _pack(Path(scratch)).rename(path)
         archives[service] = {"path": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    _forget_old(folder)
     file = folder / f"{name}.json"
     file.write_text(json.dumps({"release": name, "version": version, "archives": archives}, indent=1) + "\n")
     return Release(name, version, file)
+
+
+def _forget_old(folder: Path) -> None:
+    """Hosts keep a few releases; what is older is of no use here either."""
+    for service in SERVICES:
+        newest_first = sorted(folder.glob(f"face-{service}-*.tar"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in newest_first[_KEPT:]:
+            path.unlink()
 
 
 def own_version() -> str:

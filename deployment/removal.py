@@ -1,6 +1,6 @@
 """What Terraform does not know of and destroying must remove: workers, images, what the bucket holds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -31,14 +31,21 @@ class Removal:
 
     def hosts(self) -> None:
         """Terminate every instance, web hosts first: their loop would launch more. Returns when all are gone."""
-        instances = sorted(self.instances(), key=lambda entry: _tags(entry).get("face:role") != "web")
-        for entry in instances:
-            one = entry["InstanceId"]
-            if _tags(entry).get("face:role") == "web":
-                self._ec2.modify_instance_attribute(InstanceId=one, DisableApiTermination={"Value": False})
-            self._ec2.terminate_instances(InstanceIds=[one])
-        if instances:
-            ids = [entry["InstanceId"] for entry in instances]
+        self._terminate(lambda role: role == "web")
+        self._terminate(lambda role: True)
+
+    def _terminate(self, chosen: Callable[[str], bool]) -> None:
+        """Terminate the instances of some roles, and wait until they are gone."""
+        ids = []
+        for entry in self.instances():
+            role = _tags(entry).get("face:role", "")
+            if not chosen(role):
+                continue
+            ids.append(entry["InstanceId"])
+            if role == "web":
+                self._ec2.modify_instance_attribute(InstanceId=ids[-1], DisableApiTermination={"Value": False})
+            self._ec2.terminate_instances(InstanceIds=ids[-1:])
+        if ids:
             self._ec2.get_waiter("instance_terminated").wait(InstanceIds=ids)
 
     def images(self, *, keep: int = 0) -> None:
@@ -66,16 +73,15 @@ class Removal:
             for reservation in page["Reservations"]:
                 yield from reservation["Instances"]  # type: ignore[misc]
 
-    def left(self, cloud: Mapping[str, Any]) -> list[str]:
-        """What is still there of what Terraform's output named, and of all that has the deployment's tag."""
+    def left(self, buckets: Sequence[str], queues: Sequence[str]) -> list[str]:
+        """What is still there of these, and of all that has the deployment's tag."""
         found = [entry["InstanceId"] for entry in self.instances()]
         filters: Any = [self._filter()]
         found += [image["ImageId"] for image in self._ec2.describe_images(Owners=["self"], Filters=filters)["Images"]]
         found += [group["GroupId"] for group in self._ec2.describe_security_groups(Filters=filters)["SecurityGroups"]]
         found += [vpc["VpcId"] for vpc in self._ec2.describe_vpcs(Filters=filters)["Vpcs"]]
-        found += [one["Name"] for one in self._s3.list_buckets()["Buckets"] if one["Name"] == cloud["bucket"]]
-        settings = [value for web in cloud["web"] for name, value in web["environment"].items() if "QUEUE_URL" in name]
-        return found + [url for url in dict.fromkeys(settings) if self._is_queue(url)]
+        found += [one["Name"] for one in self._s3.list_buckets()["Buckets"] if one["Name"] in buckets]
+        return found + [url for url in queues if self._is_queue(url)]
 
     def _is_queue(self, url: str) -> bool:
         try:

@@ -30,7 +30,7 @@ class Terraform:
     def init(self) -> None:
         """Bring the working folder up to date, and get the provider."""
         _copy_sources(self.folder)
-        (self.folder / "backend.tf.json").write_text(json.dumps({"terraform": {"backend": self._backend()}}))
+        self._choose_backend()
         (self.folder / "deployment.auto.tfvars.json").write_text(json.dumps(self._variables(), indent=1))
         self._run("init", "-reconfigure", *_provider_source())
 
@@ -49,18 +49,31 @@ class Terraform:
 
     def resources(self) -> list[str]:
         """Addresses of all that the state holds and that was made."""
-        listed = output_of(self._command("state", "list"), what="terraform state list", environment=self._environment)
-        return [line for line in listed.splitlines() if line and not line.startswith("data.")]
+        return [one["address"] for one in self._state() if one["mode"] == "managed"]
 
     def output(self, name: str) -> Any:
-        """One of the outputs."""
+        """One of the outputs; DeployError when there is none, as nothing was applied to its end."""
         command = self._command("output", "-json", name)
         return json.loads(output_of(command, what=f"terraform output {name}", environment=self._environment))
 
-    @property
-    def is_there(self) -> bool:
-        """Whether anything was ever deployed from here."""
-        return self.folder.exists()
+    def made(self, kind: str, attribute: str) -> list[str]:
+        """An attribute of all resources of a kind that are there, even after half an apply or half a destroy."""
+        return [one["values"][attribute] for one in self._state() if one["type"] == kind and one["mode"] == "managed"]
+
+    def _state(self) -> list[dict[str, Any]]:
+        """All resources and data that the state holds."""
+        command = self._command("show", "-json")
+        state = json.loads(output_of(command, what="terraform show", environment=self._environment))
+        resources: list[dict[str, Any]] = state.get("values", {}).get("root_module", {}).get("resources", [])
+        return resources
+
+    def _choose_backend(self) -> None:
+        """State must not be left behind: two places would each know half of the cloud."""
+        file = self.folder / "backend.tf.json"
+        wanted = {"terraform": {"backend": self._backend()}}
+        if file.exists() and json.loads(file.read_text()) != wanted:
+            raise DeployError(f"the state lies elsewhere, as {file} says: give the same STATE_BUCKET as before")
+        file.write_text(json.dumps(wanted))
 
     def _backend(self) -> dict[str, dict[str, Any]]:
         options = self._options
@@ -78,6 +91,10 @@ class Terraform:
             wanted["region"] = options.region
         if options.operator_cidrs:
             wanted["operator_cidrs"] = options.operator_cidrs
+        if options.client_cidrs:
+            wanted["client_cidrs"] = options.client_cidrs
+        if options.connection == "ssm":
+            wanted["ssm_agent"] = True
         if options.connection == "ssh" and public.is_file():
             wanted["ssh_public_key"] = public.read_text().strip()
         return wanted
@@ -122,7 +139,7 @@ def plugin_folder() -> Path | None:
     if named:
         if not (Path(named) / _PROVIDER).is_dir():
             raise DeployError(f"TF_PLUGIN_DIR={named} holds no {_PROVIDER}")
-        return Path(named)
+        return Path(named).resolve()
     return next((folder for folder in _candidates() if (folder / _PROVIDER).is_dir()), None)
 
 

@@ -3,6 +3,10 @@
 data "aws_availability_zones" "available" {
   count = local.own_network ? 1 : 0
   state = "available"
+  filter {
+    name   = "opt-in-status" # no local zones
+    values = ["opt-in-not-required"]
+  }
 }
 
 locals {

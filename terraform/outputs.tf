@@ -21,6 +21,7 @@ output "cloud" {
       security_group = aws_security_group.builder.id
       profile        = aws_iam_instance_profile.builder.name
       key_name       = local.key_name
+      user_data      = local.first_boot
       volume_gib     = var.workers.volume_gib
     }
     name = var.dns == null ? "" : var.dns.name

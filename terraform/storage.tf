@@ -77,6 +77,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
       "images/"          = var.retention_days.photos
       "results/"         = var.retention_days.results
       "fleet/decisions/" = var.retention_days.decisions
+      "i-"               = 1 # what Ansible carries to an instance by SSM
     }
     content {
       id     = "expire ${rule.key}"
@@ -90,9 +91,10 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
-  # What was deleted is gone within a day, photos above all; only the gallery can be recovered for longer.
+  # What was deleted is gone within three days (S3 counts from the next midnight, and takes its time), photos above all;
+  # only the gallery can be recovered for longer.
   dynamic "rule" {
-    for_each = { "images/" = 1, "results/" = 1, "fleet/" = 1, "gallery/" = var.retention_days.versions }
+    for_each = { "images/" = 1, "results/" = 1, "fleet/" = 1, "i-" = 1, "gallery/" = var.retention_days.versions }
     content {
       id     = "forget versions of ${rule.key}"
       status = "Enabled"

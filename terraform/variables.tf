@@ -21,9 +21,9 @@ variable "base_image" {
 }
 
 variable "client_cidrs" {
-  description = "From where photos may be sent (HTTPS, and HTTP, which only redirects)."
+  description = "From where photos may be sent (HTTPS, and HTTP, which only redirects); empty: from where operators come. Whoever can connect can enrol and remove people."
   type        = list(string)
-  default     = ["0.0.0.0/0"]
+  default     = []
 }
 
 variable "deletion_protection" {
@@ -115,6 +115,12 @@ variable "ssh_public_key" {
   description = "OpenSSH public key of whoever runs Ansible; empty: none (use SSM)."
   type        = string
   default     = ""
+}
+
+variable "ssm_agent" {
+  description = "Whether web hosts and the builder of images install AWS's SSM agent at their first boot: Debian's image has none."
+  type        = bool
+  default     = false
 }
 
 variable "web" {

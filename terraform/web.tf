@@ -11,6 +11,12 @@ data "aws_ami" "debian" {
 }
 
 locals {
+  client_cidrs = length(var.client_cidrs) > 0 ? var.client_cidrs : var.operator_cidrs
+  ssm_agent    = "https://s3.${var.region}.amazonaws.com/amazon-ssm-${var.region}/latest/debian_amd64/amazon-ssm-agent.deb"
+  first_boot = join("\n", concat(["#!/bin/sh"], !var.ssm_agent ? [] : [
+    "curl --fail --silent --show-error --location --retry 5 --output /tmp/amazon-ssm-agent.deb ${local.ssm_agent}",
+    "dpkg --install /tmp/amazon-ssm-agent.deb",
+  ], [""]))
   base_image = var.base_image == "" ? data.aws_ami.debian[0].id : var.base_image
   key_name   = one(aws_key_pair.operator[*].key_name)
 }
@@ -34,6 +40,7 @@ resource "aws_instance" "web" {
   key_name                    = local.key_name
   ebs_optimized               = true
   disable_api_termination     = var.deletion_protection
+  user_data                   = local.first_boot
   tags                        = { Name = "${var.deployment}-web-${each.key}", "face:role" = "web", "face:number" = each.key }
 
   metadata_options {
@@ -46,7 +53,8 @@ resource "aws_instance" "web" {
     volume_size = var.web.volume_gib
   }
   lifecycle {
-    ignore_changes = [ami, associate_public_ip_address] # a newer Debian comes by upgrades, not by a new host
+    # A newer Debian comes by upgrades, and another operator's key by Ansible: neither is worth a new host.
+    ignore_changes = [ami, associate_public_ip_address, key_name, user_data]
   }
 }
 
@@ -55,6 +63,8 @@ resource "aws_eip" "web" {
   domain   = "vpc"
   instance = aws_instance.web[each.key].id
   tags     = { Name = "${var.deployment}-web-${each.key}" }
+
+  depends_on = [aws_route.internet]
 }
 
 resource "aws_route53_record" "web" {
@@ -74,7 +84,7 @@ resource "aws_security_group" "web" {
 
 resource "aws_vpc_security_group_ingress_rule" "web" {
   for_each = merge(
-    { for pair in setproduct(var.client_cidrs, [80, 443]) : "${pair[1]} from ${pair[0]}" => { cidr = pair[0], port = pair[1] } },
+    { for pair in setproduct(local.client_cidrs, [80, 443]) : "${pair[1]} from ${pair[0]}" => { cidr = pair[0], port = pair[1] } },
     { for cidr in var.operator_cidrs : "22 from ${cidr}" => { cidr = cidr, port = 22 } },
   )
   security_group_id = aws_security_group.web.id
@@ -200,6 +210,11 @@ data "aws_iam_policy_document" "scaling" {
     sid       = "LaunchOwnImages"
     actions   = ["ec2:RunInstances"]
     resources = ["arn:${local.partition}:ec2:${var.region}::image/*"]
+    condition {
+      test     = "ArnEquals"
+      variable = "ec2:LaunchTemplate"
+      values   = [aws_launch_template.worker.arn]
+    }
     condition {
       test     = "StringEquals"
       variable = "aws:ResourceTag/face:deployment"

@@ -96,8 +96,12 @@ class Calls:
                 yield Request(action, "*", {})
 
     def _launch(self, form: Mapping[str, str]) -> Iterator[Request]:
-        tags = _tags_of(form)
         template, given = self._template(form)
+        tags = _tags_of(form)
+        by_template = {
+            entry["ResourceType"]: {tag["Key"]: tag["Value"] for tag in entry["Tags"]}
+            for entry in given.get("TagSpecifications", ())
+        }
         context: dict[str, str | Sequence[str]] = {f"aws:RequestTag/{key}": value for key, value in tags.items()}
         context["aws:TagKeys"] = list(tags)
         if template:
@@ -112,8 +116,12 @@ class Calls:
         image = form.get("ImageId") or given["ImageId"]
         image_context = {**self._tags(image), **({"ec2:LaunchTemplate": template} if template else {})}
         yield Request("ec2:RunInstances", f"arn:aws:ec2:{REGION}::image/{image}", image_context)
-        if tags:
-            yield Request("ec2:CreateTags", f"{_EC2}:instance/*", {**context, "ec2:CreateAction": "RunInstances"})
+        tagged = {**by_template, "instance": by_template.get("instance", {}) | tags}
+        for kind, its in tagged.items():
+            if not its:
+                continue
+            keys = {f"aws:RequestTag/{key}": value for key, value in its.items()} | {"aws:TagKeys": list(its)}
+            yield Request("ec2:CreateTags", f"{_EC2}:{kind}/*", {**keys, "ec2:CreateAction": "RunInstances"})
         if profile := given.get("IamInstanceProfile", {}).get("Name"):
             role = f"arn:aws:iam::{ACCOUNT}:role/{profile}"  # the profile of each role has its name
             yield Request("iam:PassRole", role, {"iam:PassedToService": "ec2.amazonaws.com"})

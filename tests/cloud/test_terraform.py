@@ -42,7 +42,9 @@ def test_photos_are_private_encrypted_and_forgotten(cloud: Cloud) -> None:
     assert (policy["Effect"], policy["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
     lifecycle = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
     expiring = {rule["Filter"]["Prefix"]: rule["Expiration"] for rule in lifecycle if rule["ID"].startswith("expire")}
-    assert expiring == {"images/": {"Days": 30}, "results/": {"Days": 30}, "fleet/decisions/": {"Days": 90}}
+    assert expiring == {
+        "images/": {"Days": 30}, "results/": {"Days": 30}, "fleet/decisions/": {"Days": 90}, "i-": {"Days": 1}
+    }  # fmt: skip
 
 
 def test_workers_are_closed(cloud: Cloud) -> None:
@@ -73,10 +75,12 @@ def test_destroying_leaves_nothing(
     cloud: Cloud,
 ) -> None:  # the last one of this folder: see pytest_collection_modifyitems
     cloud.client("s3").put_object(Bucket=cloud.made["bucket"], Key="images/1", Body=b"photo")
-    removal, made = Removal(cloud.options), cloud.made
-    assert len(removal.left(made)) >= 9  # a web host, four security groups, a network, a bucket, three queues
+    removal, buckets = Removal(cloud.options), cloud.terraform.made("aws_s3_bucket", "bucket")
+    queues = cloud.terraform.made("aws_sqs_queue", "url")
+    assert len(removal.left(buckets, queues)) >= 9  # a host, four security groups, a network, a bucket, three queues
     removal.hosts()
     removal.images()
-    removal.objects(made["bucket"])
+    removal.objects(buckets[0])
     cloud.terraform.destroy()
-    assert removal.left(made) == []
+    assert removal.left(buckets, queues) == []
+    assert cloud.terraform.resources() == []

@@ -94,14 +94,14 @@ class Where:
 @contextmanager
 def deployed() -> Iterator[Where]:
     """Make it, and remove it again."""
-    options = replace(Options(), target="localstack", env="localstack", auto_approve=True, variables=_VARIABLES)
-    deployment = Deployment(options, Steps())
-    deployment.prepare()
+    options = replace(Options(), target="localstack", env="localstack", deployment="hosts", auto_approve=True)
+    deployment = Deployment(replace(options, variables=_VARIABLES), Steps())
     try:
+        deployment.prepare()
         built = deployment.build()
         deployment.apply()
         deployment.configure(built)
         yield Where(deployment)
-    finally:
         deployment.destroy()
-    print(deployment.steps.table())
+    finally:
+        deployment.stop_localstack()

@@ -34,6 +34,7 @@ pydantic==2.12.0 \\
         ({"TARGET": "azure"}, "TARGET is aws or localstack"),
         ({"CONNECTION": "telnet"}, "CONNECTION is ssh or ssm"),
         ({"ENV": "huge"}, "there are: classic, default, localstack, small"),
+        ({"DEPLOYMENT": "../../etc"}, "DEPLOYMENT is 2 to 31 lower-case letters"),
     ],
 )
 def test_variables_that_make_no_sense_are_said(variables: dict[str, str], said: str) -> None:
@@ -66,7 +67,7 @@ def ready(tmp_path: Path, **changes: Any) -> Options:
         ({"ssh_key": Path("missing")}, r"no SSH key missing with its \.pub"),
         ({"operator_cidrs": ()}, "SSH is closed: say from where you come"),
         ({"connection": "ssm"}, "session-manager-plugin"),
-        ({"certificate": "one.pem"}, "CERTIFICATE is two files"),
+        ({"certificate": (Path("one.pem"),)}, "CERTIFICATE is two files"),
     ],
 )
 def test_what_is_missing_is_said(
@@ -74,7 +75,7 @@ def test_what_is_missing_is_said(
 ) -> None:
     monkeypatch.setattr(options_module.shutil, "which", lambda name: name if name == "terraform" else None)
     if "region" not in changes:
-        monkeypatch.setattr(options_module, "_check_account", lambda options: None)
+        monkeypatch.setattr(options_module, "_account", lambda options: "123456789012")
     with pytest.raises(DeployError, match=said):
         check(ready(tmp_path, **changes))
 
@@ -135,12 +136,23 @@ def test_archives_are_the_same_bytes_whenever_they_are_made(tmp_path: Path) -> N
 
 def test_state_is_a_file_or_a_locked_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(options_module, "STATES", tmp_path)
-    here = Terraform(Options())._backend()
-    assert here == {"local": {"path": str(tmp_path / "aws-face" / "terraform.tfstate")}}
+    place = Options(account="123456789012", region="eu-central-1")
+    here = Terraform(place)._backend()
+    assert here == {"local": {"path": str(tmp_path / "aws-123456789012-eu-central-1-face" / "terraform.tfstate")}}
     there = Terraform(Options(state_bucket="states", region="eu-central-1"))._backend()["s3"]
     assert there == {
         "bucket": "states", "key": "elastic-face/face.tfstate", "region": "eu-central-1", "use_lockfile": True
     }  # fmt: skip
+
+
+def test_state_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options_module, "STATES", tmp_path)
+    options = Options(region="eu-central-1")
+    for terraform_of in (Terraform(options), Terraform(options)):
+        terraform_of.folder.mkdir(parents=True, exist_ok=True)
+        terraform_of._choose_backend()
+    with pytest.raises(DeployError, match="the state lies elsewhere"):
+        Terraform(replace(options, state_bucket="states"))._choose_backend()
 
 
 def test_a_mirror_is_found_or_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
