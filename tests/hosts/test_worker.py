@@ -42,6 +42,12 @@ def test_the_models_are_in_the_image(worker: Host) -> None:
     assert worker.check_output("find /opt/face/models -name '*.onnx' -user root ! -perm /022 -printf x") != ""
 
 
+def test_nothing_of_the_builder_is_left(worker: Host) -> None:
+    assert worker.file("/var/log/journal").listdir() == [worker.check_output("cat /etc/machine-id")]
+    assert not worker.file("/root/.ansible").exists
+    assert not worker.file("/root/.bash_history").exists
+
+
 def test_it_stops_after_the_longest_job(worker: Host) -> None:
     stop = properties(worker, UNIT, "TimeoutStopUSec", "KillMode")
     assert stop == {"TimeoutStopUSec": "1min 30s", "KillMode": "mixed"}

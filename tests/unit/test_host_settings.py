@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "ansible" / "roles" / "worker_runtime" / "files" / "host_settings.py"
+FEATURES = ("avx", "avx2", "fma")
 HASWELL = "processor\t: 0\nflags\t\t: fpu sse4_2 avx avx2 bmi1 bmi2 f16c fma\n"
 USER_DATA = b"""# settings of face-worker
 FACE_BUCKET=photos
@@ -79,8 +80,9 @@ def metadata(request: pytest.FixtureRequest) -> Iterator[FakeMetadata]:
 def run(metadata: FakeMetadata, folder: Path, cpuinfo: str = HASWELL) -> tuple[subprocess.CompletedProcess[str], Path]:
     output = folder / "host.env"
     (folder / "cpuinfo").write_text(cpuinfo)
+    options = ["--cpu-features", *FEATURES, "--cpuinfo", str(folder / "cpuinfo")]
     done = subprocess.run(
-        [sys.executable, "-S", str(PROGRAM), str(output), "--cpuinfo", str(folder / "cpuinfo")],
+        [sys.executable, "-S", str(PROGRAM), str(output), *options],
         env={"FACE_METADATA_URL": metadata.url},
         capture_output=True,
         text=True,

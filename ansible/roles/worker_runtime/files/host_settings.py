@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 METADATA_URL = os.environ.get("FACE_METADATA_URL", "http://169.254.169.254")
@@ -22,7 +22,6 @@ _LEASE_SECONDS = "300"
 _TIMEOUT = 3.0
 _RETRY_SECONDS = 1.0
 _LINE = re.compile(r"(?P<name>(?:FACE|AWS)_[A-Z0-9_]+)=(?P<value>.*)")
-_CPU_FEATURES = frozenset({"avx", "avx2", "bmi1", "bmi2", "f16c", "fma"})  # LanceDB's wheel needs all, dlib's avx
 
 
 class SettingsError(Exception):
@@ -33,10 +32,11 @@ def main() -> int:
     """Write the file; 1 when the instance or its user data is not fit for a worker."""
     parser = argparse.ArgumentParser(description="writes the worker's settings from EC2's metadata")
     parser.add_argument("output", type=Path, help="environment file to write")
+    parser.add_argument("--cpu-features", nargs="*", default=(), help="what the processor must have")
     parser.add_argument("--cpuinfo", type=Path, default=Path("/proc/cpuinfo"), help="the kernel's list of processors")
     arguments = parser.parse_args()
     try:
-        require_cpu_features(arguments.cpuinfo.read_text())
+        require_cpu_features(arguments.cpu_features, arguments.cpuinfo.read_text())
         settings = host_settings(Metadata(METADATA_URL))
         write(arguments.output, settings)
     except SettingsError as error:
@@ -46,10 +46,10 @@ def main() -> int:
     return 0
 
 
-def require_cpu_features(cpuinfo: str) -> None:
+def require_cpu_features(features: Iterable[str], cpuinfo: str) -> None:
     """SettingsError when the processor lacks instructions that the libraries are built for: they die of SIGILL."""
     flags = re.search(r"^flags\s*:(.*)$", cpuinfo, re.MULTILINE)
-    missing = _CPU_FEATURES - set(flags[1].split() if flags else ())
+    missing = set(features) - set(flags[1].split() if flags else ())
     if missing:
         raise SettingsError(
             f"this processor has no {', '.join(sorted(missing))}, which the recognition libraries need; "
