@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -25,7 +26,11 @@ from local.resources import ec2_client
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".local" / "cloud"
 _LOCK = Path("/run/elastic-face-cloud.lock")  # the bridge and the addresses are the machine's: one cloud at a time
+_SYSTEMD = Path("/run/systemd/system")  # sd_booted(3): there where systemd runs the machine
+# Control groups of the daemon's own, to share among machines: see `cgroups.settle`.
+_DELEGATED = ("systemd-run", "--scope", "--quiet", "--property=Delegate=yes", "--")
 _LOOK_SECONDS = 1.0  # who looks whether a cloud runs holds the lock for a moment
+_NAME_SECONDS = 5.0  # a cloud writes who it is as soon as it holds the lock, and ends as soon as that is emptied
 _UP_SECONDS = 1800.0  # with a base to build on a slow line
 _DOWN_SECONDS = 240.0
 
@@ -59,23 +64,32 @@ class Options:
 
 
 def running() -> Running | None:
-    """The cloud that runs on this machine, or comes up or goes down."""
-    if not _LOCK.exists():
+    """The cloud that runs on this machine, or comes up or goes down; StartError when that cannot be seen."""
+    try:
+        lock = _LOCK.open()
+    except FileNotFoundError:
         return None
-    with _LOCK.open() as lock:
-        while not _take(lock):
+    except PermissionError as error:
+        raise StartError("only root sees whether a cloud runs") from error
+    with lock:
+        deadline = time.monotonic() + _NAME_SECONDS
+        while not _take(lock, fcntl.LOCK_SH):
             lock.seek(0)
             if text := lock.read():
                 return Running(**json.loads(text))
-            time.sleep(0.01)  # it is about to be written
-    return None
+            if time.monotonic() > deadline:
+                raise StartError(f"a process holds {_LOCK} and does not say which cloud it is")
+            time.sleep(0.01)
+    return None  # whatever the file says: a cloud that crashed has not emptied it
 
 
 def _run(options: Options) -> int:
     """In the foreground until Ctrl-C or SIGTERM."""
-    lock = _LOCK.open("a+")  # held until this process ends
-    if not _take(lock, _LOOK_SECONDS):
-        raise StartError("a cloud runs on this machine already")
+    with _held() as lock:
+        return _run_until_told(options, lock)
+
+
+def _run_until_told(options: Options, lock: TextIO) -> int:
     options.state.mkdir(parents=True, exist_ok=True)
     cloud = Cloud(options.state, lambda line: print(f"  {line}", flush=True), options.port)
     _about(cloud, options).save(lock)
@@ -98,9 +112,7 @@ def _run(options: Options) -> int:
 def _up(options: Options) -> int:
     """Start it as a daemon, unless it runs; print the endpoint when it is up."""
     prepare_host(_say)
-    about = running()
-    if about is not None and about.state != str(options.state):
-        raise StartError(f"another cloud runs on this machine, from {about.state}")
+    about = _ours(options)
     if about is None or not about.endpoint:
         about = _wait_until_up(None if about else _start_daemon(options), options.state / "logs" / "cloud.log")
     print(about.endpoint)
@@ -110,7 +122,9 @@ def _up(options: Options) -> int:
 def _start_daemon(options: Options) -> "subprocess.Popen[bytes]":
     log = options.state / "logs" / "cloud.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "local.cloud", "run", "--state", str(options.state), "--port", str(options.port)]
+    scope = _DELEGATED if _SYSTEMD.is_dir() else ()  # which becomes the command: the process stays ours
+    command = [*scope, sys.executable, "-m", "local.cloud", "run"]
+    command += ["--state", str(options.state), "--port", str(options.port)]
     with log.open("wb") as output:
         return subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
@@ -136,9 +150,9 @@ def _wait_until_up(daemon: "subprocess.Popen[bytes] | None", log: Path) -> Runni
 
 def _down(options: Options) -> int:
     """Stop it, or remove what one that crashed has left; 1 when anything is left even so."""
-    about = running()
+    about = _ours(options)
     if about is not None:
-        os.kill(about.pid, signal.SIGTERM)
+        _terminate(about.pid)
         deadline = time.monotonic() + _DOWN_SECONDS
         while running() is not None and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -159,6 +173,21 @@ def _status(_options: Options) -> int:
     machines = _known_machines(about.endpoint) if about.endpoint else []
     print(json.dumps({**asdict(about), "machines": machines}, indent=2))
     return 0
+
+
+def _ours(options: Options) -> Running | None:
+    """The cloud of this state folder, if it runs; StartError when another does."""
+    about = running()
+    if about is not None and about.state != str(options.state):
+        raise StartError(f"another cloud runs on this machine, from {about.state}")
+    return about
+
+
+def _terminate(pid: int) -> None:
+    """Ask the process to end if it is a cloud: the one that was meant may be gone, and its pid another's."""
+    with suppress(FileNotFoundError, ProcessLookupError):  # it is gone
+        if b"local.cloud" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+            os.kill(pid, signal.SIGTERM)
 
 
 def _about(cloud: Cloud, options: Options) -> Running:
@@ -210,12 +239,25 @@ def _disturb(command: str, name: str) -> int:
     return 0
 
 
-def _take(lock: TextIO, seconds: float = 0.0) -> bool:
+@contextmanager
+def _held() -> Iterator[TextIO]:
+    """The lock file, locked and empty at first and at the end. Root's alone: who can open it can lock it."""
+    with os.fdopen(os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+") as lock:
+        if not _take(lock, fcntl.LOCK_EX, _LOOK_SECONDS):
+            raise StartError("a cloud runs on this machine already")
+        lock.truncate(0)
+        try:
+            yield lock
+        finally:
+            lock.truncate(0)
+
+
+def _take(lock: TextIO, kind: int, seconds: float = 0.0) -> bool:
     deadline = time.monotonic() + seconds
     while True:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
             if time.monotonic() >= deadline:
                 return False
             time.sleep(0.05)

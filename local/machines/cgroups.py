@@ -8,11 +8,43 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from local.machines.network import PREFIX
+from local.machines.network import NAME
+from local.processes import StartError
 
 _MOUNTS = Path("/sys/fs/cgroup")
 _REMOVE_SECONDS = 5.0
-_NAME = re.compile(re.escape(PREFIX) + "[0-9a-f]{8}")
+_DAEMON = "face-daemon"
+_LIMITED = ("memory", "pids", "cpu")
+
+
+def settle() -> None:
+    """Where cgroup v2 is the only hierarchy, let this process's cgroup pass its controllers on to machines'.
+
+    Such a cgroup may not hold processes itself, so this one moves into a leaf below it, and its children follow.
+    Assumed: no other process is in that cgroup, and who made it removes it with the leaf. Both hold for the delegated
+    scope of systemd that `local.cloud up` starts in; a shell's own cgroup is refused.
+    StartError when memory cannot be limited: the limits inside machines would be ignored without a word.
+    """
+    if not (_MOUNTS / "cgroup.controllers").exists():
+        return
+    parent = next(_own(), None)
+    if parent is None:
+        raise StartError("machines' memory cannot be limited: this process's cgroup is not to be seen from here")
+    passed = passed_on((parent / "cgroup.controllers").read_text())
+    try:
+        (parent / _DAEMON).mkdir(exist_ok=True)
+        (parent / _DAEMON / "cgroup.procs").write_text(str(os.getpid()))
+        (parent / "cgroup.subtree_control").write_text(passed)
+    except OSError as error:
+        why = "it takes a cgroup without other processes, such as systemd gives to python -m local.cloud up"
+        raise StartError(f"machines' memory cannot be limited: {error}; {why}") from error
+
+
+def passed_on(available: str) -> str:
+    """What enables a cgroup's controllers for those below it, given its `cgroup.controllers`."""
+    if "memory" not in available.split():
+        raise StartError("machines' memory cannot be limited: their cgroup has no memory controller")
+    return " ".join(f"+{controller}" for controller in _LIMITED if controller in available.split())
 
 
 def make(name: str) -> list[Path]:
@@ -28,7 +60,7 @@ def make(name: str) -> list[Path]:
 
 def names() -> set[str]:
     """The machines that have cgroups, whoever started them."""
-    return {path.name for path in _find(_NAME)}
+    return {path.name for path in _find(NAME)}
 
 
 def remove(name: str) -> None:
@@ -60,9 +92,9 @@ def init(name: str) -> int | None:
 
 
 def _own() -> Iterator[Path]:
-    """The cgroup of this process in every mounted hierarchy, of version 1 and 2."""
+    """The cgroup of this process, or the one that it has settled in, in every mounted hierarchy of version 1 and 2."""
     for line in Path("/proc/self/cgroup").read_text().splitlines():
-        number, controllers, path = line.split(":", 2)
+        number, controllers, path = line.removesuffix(f"/{_DAEMON}").split(":", 2)
         unified = _MOUNTS / "unified" if (_MOUNTS / "unified").exists() else _MOUNTS
         mount = unified if number == "0" else _MOUNTS / controllers.removeprefix("name=")
         if (mount / path.lstrip("/") / "cgroup.procs").exists():
@@ -76,7 +108,7 @@ def _find(name: re.Pattern[str]) -> Iterator[Path]:
         for path in _folders(waiting.pop()):
             if name.fullmatch(path.name):
                 yield path
-            elif not _NAME.fullmatch(path.name):
+            elif not NAME.fullmatch(path.name):
                 waiting.append(path)
 
 

@@ -36,6 +36,7 @@ class Cloud:
 
     def start(self) -> None:
         """Start everything and wait until LocalStack answers; StartError when something does not come up."""
+        cgroups.settle()
         base = base_root(self._tell)
         sweep(self._state)
         for log in (self._state / "logs").glob("i-*.log"):
@@ -91,7 +92,7 @@ def leftovers() -> list[str]:
     found = [f"cgroups of {name}" for name in sorted(cgroups.names())]
     found += [f"network of {name}" for name in network.links()]
     found += [f"mount {root}" for root in mounts()]
-    return found + [f"bridge {network.BRIDGE}" for _ in Path("/sys/class/net").glob(network.BRIDGE)]
+    return found + [f"bridge {network.BRIDGE}"] * network.bridge_exists()
 
 
 def _key_pair(key: Path) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from local.machines.metadata import hostname
-from local.machines.network import PREFIX
+from local.machines.network import NAME
 from local.machines.shell import run, succeeds
 
 
@@ -53,7 +53,7 @@ class Disk:
 def mounts() -> list[Path]:
     """Where machines' disks are mounted, whoever has mounted them."""
     lines = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-    roots = [fields[1] for fields in lines if fields[2] == "overlay" and fields[0].startswith(PREFIX)]
+    roots = [fields[1] for fields in lines if fields[2] == "overlay" and NAME.fullmatch(fields[0])]
     return [Path(root.encode().decode("unicode_escape")) for root in roots]
 
 

@@ -2,25 +2,28 @@
 
 import ctypes
 import hashlib
+import json
 import os
+import re
 import socket
 import threading
 from collections.abc import Collection, Iterator
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
 from local.machines.shell import run, succeeds
+from local.processes import StartError
 
-PREFIX = "face-"
-"""How the names of namespaces, interfaces and cgroups of machines begin: what a crash leaves is found by it."""
+NAME = re.compile("face-([0-9a-f]{8}|metadata)")
+"""The names of machines' namespaces, interfaces, mounts and cgroups: what a crash leaves is found by it."""
 BRIDGE = "face0"
-NETWORK = IPv4Network("10.88.0.0/16")
+NETWORK = IPv4Network("10.213.0.0/16")  # nobody's default: Podman has 10.88, Docker 172.17, Kubernetes 10.96 and 10.244
 GATEWAY = NETWORK[1]
 """The bridge's own address: this machine, as the machines see it."""
 METADATA = IPv4Address("169.254.169.254")
 """Where every machine finds its metadata; on the bridge, so that the machine's own port 80 is free."""
-_METADATA_NAME = f"{PREFIX}metadata"
-_UNPLACED = IPv4Network("10.88.192.0/18")  # for instances that were launched outside the network
+_METADATA_NAME = "face-metadata"
+_UNPLACED = IPv4Network("10.213.192.0/18")  # for instances that were launched outside the network
 _CLONE_NEWNET = 0x40000000
 _NAMESPACES = Path("/run/netns")
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -28,7 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def machine_name(instance: str) -> str:
     """The name of the instance's namespace, interface and cgroups: short enough for an interface."""
-    return PREFIX + instance.removeprefix("i-")[-8:]
+    return "face-" + instance.removeprefix("i-")[-8:]
 
 
 def address_of(private: str | None, instance: str, taken: Collection[str] = ()) -> str:
@@ -45,8 +48,10 @@ def _candidates(instance: str) -> Iterator[str]:
 
 
 def bridge_up() -> None:
-    """Make the bridge with its address, unless it is there."""
-    if not (Path("/sys/class/net") / BRIDGE).exists():
+    """Make the bridge with its address, unless it is there; StartError when another interface has such addresses."""
+    if clash := overlap(run("ip", "-json", "address"), run("ip", "-json", "route")):
+        raise StartError(f"machines need {NETWORK} for themselves, but {clash}")
+    if not bridge_exists():
         run("ip", "link", "add", BRIDGE, "type", "bridge")
         run("ip", "address", "add", f"{GATEWAY}/{NETWORK.prefixlen}", "dev", BRIDGE)
     run("ip", "link", "set", BRIDGE, "up")
@@ -54,7 +59,34 @@ def bridge_up() -> None:
 
 def bridge_down() -> None:
     """Remove the bridge, if it is there."""
-    succeeds("ip", "link", "delete", BRIDGE)
+    if bridge_exists():
+        succeeds("ip", "link", "delete", BRIDGE)
+
+
+def bridge_exists() -> bool:
+    """Whether our bridge is there: one of its name and its address, not merely somebody's interface of that name."""
+    is_bridge = (Path("/sys/class/net") / BRIDGE / "bridge").is_dir()
+    found = _addresses(run("ip", "-json", "address")) if is_bridge else ()
+    return any(device == BRIDGE and address.ip == GATEWAY for device, address in found)
+
+
+def overlap(addresses: str, routes: str) -> str | None:
+    """What of another interface lies in our network, or around it: `ip -json address` and `ip -json route` tell."""
+    found = [("address", device, address.network) for device, address in _addresses(addresses)]
+    found += [
+        ("route", route.get("dev", "no interface"), IPv4Network(route["dst"]))
+        for route in json.loads(routes)
+        if route["dst"] != "default"
+    ]
+    clashes = (one for one in found if one[1] != BRIDGE and one[2].overlaps(NETWORK))
+    return next((f"{device} has the {kind} {network}" for kind, device, network in clashes), None)
+
+
+def _addresses(told: str) -> Iterator[tuple[str, IPv4Interface]]:
+    for link in json.loads(told):
+        for entry in link.get("addr_info", ()):
+            if entry["family"] == "inet":
+                yield link["ifname"], IPv4Interface(f"{entry['local']}/{entry['prefixlen']}")
 
 
 class Link:
@@ -135,8 +167,8 @@ def _plug(name: str) -> None:
 
 def links() -> list[str]:
     """The names of all machines' namespaces and interfaces that exist."""
-    found = {path.name for folder in (_NAMESPACES, Path("/sys/class/net")) for path in folder.glob(f"{PREFIX}*")}
-    return sorted(found)
+    found = {path.name for folder in (_NAMESPACES, Path("/sys/class/net")) for path in folder.glob("*")}
+    return sorted(filter(NAME.fullmatch, found))
 
 
 def remove_link(name: str) -> None:

@@ -57,8 +57,8 @@ class TestCloud:
     def __init__(self, state: Path, endpoint: str) -> None:
         self.state = state
         self.ec2: EC2Client = ec2_client(endpoint)
-        vpc = self.ec2.create_vpc(CidrBlock="10.88.0.0/16")["Vpc"]["VpcId"]
-        self._subnet = self.ec2.create_subnet(VpcId=vpc, CidrBlock="10.88.9.0/24")["Subnet"]["SubnetId"]
+        vpc = self.ec2.create_vpc(CidrBlock="10.213.0.0/16")["Vpc"]["VpcId"]
+        self._subnet = self.ec2.create_subnet(VpcId=vpc, CidrBlock="10.213.9.0/24")["Subnet"]["SubnetId"]
 
     def launch(
         self, image: str = UNKNOWN_IMAGE, *, user_data: str = "", placed: bool = True, at: str = ""

@@ -9,7 +9,7 @@ from local.machines.metadata import Facts, Metadata
 
 TTL = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN = "X-aws-ec2-metadata-token"
-HERE, ELSEWHERE = "10.88.1.4", "10.88.1.5"
+HERE, ELSEWHERE = "10.213.1.4", "10.213.1.5"
 
 
 class Asked:
@@ -33,8 +33,8 @@ class Asked:
     ("path", "body"),
     [
         ("/latest/meta-data/instance-id", b"i-1"),
-        ("/latest/meta-data/local-ipv4", b"10.88.1.4"),
-        ("/latest/meta-data/local-hostname", b"ip-10-88-1-4.ec2.internal"),
+        ("/latest/meta-data/local-ipv4", b"10.213.1.4"),
+        ("/latest/meta-data/local-hostname", b"ip-10-213-1-4.ec2.internal"),
         ("/latest/meta-data/placement/region", b"us-east-1"),
         ("/latest/meta-data/placement/availability-zone", b"us-east-1b"),
         ("/latest/meta-data/ami-id", b"ami-1"),
