@@ -1,7 +1,7 @@
 # One line a target; the logic lives in scripts/, local/ and bench/.
 PY := .venv/bin/python
 SETUP := "$$(scripts/find-python)" scripts/setup.py
-export TARGET ENV DEPLOYMENT AWS_REGION SSH_KEY CONNECTION OPERATOR_CIDRS CLIENT_CIDRS STATE_BUCKET CERTIFICATE ACME_EMAIL AUTO_APPROVE FORCE TF_PLUGIN_DIR
+export TARGET ENV DEPLOYMENT AWS_REGION SSH_KEY CONNECTION OPERATOR_CIDRS CLIENT_CIDRS STATE_BUCKET CERTIFICATE ACME_EMAIL RELEASE AUTO_APPROVE FORCE TF_PLUGIN_DIR
 export PORT MIN_WORKERS MAX_WORKERS BOOT_SECONDS WARM_BOOT_SECONDS LOCALSTACK FACE_DATA FACE_URL PEOPLE STRANGERS
 
 .PHONY: help setup run demo test test-all test-cloud test-hosts lint lint-cloud bench simulate deploy plan rollback destroy rehearse lock terraform-docs clean
@@ -50,7 +50,7 @@ deploy: ## make or renew a deployment (TARGET=aws|localstack ENV=default AWS_REG
 plan: ## show what deploying would change
 	@$(SETUP) deploy && exec $(PY) -m deployment plan
 
-rollback: ## back to the release before
+rollback: ## back to the release before, or to RELEASE=
 	@$(SETUP) deploy && exec $(PY) -m deployment rollback
 
 destroy: ## remove a deployment; its bucket too with FORCE=1

@@ -1,4 +1,4 @@
-"""`python -m deployment deploy|plan|rollback|destroy|rehearse|check`, told what by make variables (docs/deployment.md)."""
+"""`python -m deployment deploy|plan|rollback|destroy|rehearse|check`, by the make variables (docs/deployment.md)."""
 
 import sys
 

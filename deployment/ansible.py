@@ -23,11 +23,11 @@ class Ansible:
         self._cloud = cloud
         self._folder = options.state / "ansible"
 
-    def play(self, playbook: str, release: Release) -> int:
-        """Run one of ansible/*.yml; how much it has changed."""
+    def play(self, playbook: str, built: Release | None = None) -> int:
+        """Run one of ansible/*.yml, with a release where it installs one; how much it has changed."""
         self._folder.mkdir(parents=True, exist_ok=True)
         file = self._folder / "variables.json"
-        file.write_text(json.dumps(self._variables(release), indent=1))
+        file.write_text(json.dumps(self._variables(built), indent=1))
         command = [str(_BIN / "ansible-playbook"), f"{playbook}.yml", "--extra-vars", f"@{file}"]
         log = self._folder / f"{playbook}.log"
         log.write_text("")
@@ -36,15 +36,17 @@ class Ansible:
         recap = log.read_text().rpartition("PLAY RECAP")[2]
         return sum(int(count) for count in re.findall(r"changed=(\d+)", recap))
 
-    def _variables(self, release: Release) -> dict[str, Any]:
+    def _variables(self, built: Release | None) -> dict[str, Any]:
         options = self._options
+        installed = {"release_file": str(built.file), "face_image": self._image(built)} if built else {}
+        chosen = {"release": options.release} if options.release else {}
         return {
             "cloud": self._cloud | {"target": options.target},
-            "release_file": str(release.file),
-            "face_image": self._image(release),
             "face_connection": options.connection,
             "face_known_hosts": str(self._folder / "known_hosts"),
             "ansible_ssh_private_key_file": str(options.ssh_key),
+            **installed,
+            **chosen,
             **self._tls(),
         }
 

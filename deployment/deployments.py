@@ -81,10 +81,9 @@ class Deployment:
         return changed
 
     def roll_back(self) -> None:
-        """Bring web hosts and workers back to the release before."""
-        ansible = Ansible(self.options, self.cloud())
+        """Bring web hosts and workers back to the release before, or to the one that was named."""
         with self.steps.step("rollback"):
-            ansible.play("rollback", release.build(RELEASES))
+            Ansible(self.options, self.cloud()).play("rollback")
 
     def smoke(self) -> None:
         """One real photo through the public address."""

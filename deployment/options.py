@@ -39,6 +39,8 @@ class Options:
     """Certificate chain and key of the web hosts; none: they make their own."""
     acme_email: str = ""
     """Whom Let's Encrypt writes to; with it, it makes the certificate."""
+    release: str = ""
+    """To roll back to; empty: the one before."""
     auto_approve: bool = False
     force: bool = False
     """Whether destroying takes the bucket, too."""
@@ -86,6 +88,7 @@ def from_environment(variables: Mapping[str, str]) -> Options:
         state_bucket=variables.get("STATE_BUCKET") or "",
         certificate=tuple(_path(file) for file in _several(variables.get("CERTIFICATE") or "")),
         acme_email=variables.get("ACME_EMAIL") or "",
+        release=variables.get("RELEASE") or "",
         auto_approve=variables.get("AUTO_APPROVE") == "1",
         force=variables.get("FORCE") == "1",
     )

@@ -21,7 +21,7 @@ from local.samples import samples
 
 _COLLECTION = "rehearsal"
 _PROBES = (("obama2.jpg", PERSON), ("obama3.jpg", PERSON), ("biden.jpg", "Joe Biden"), ("astronaut.png", None))
-_BURST = 60
+_BURST = 100
 _CLIENTS = 20
 _STEADY_CLIENTS = 3
 _PAUSE_SECONDS = 1.0
@@ -42,6 +42,7 @@ def rehearse(deployment: Deployment) -> None:
         rehearsal.grow()
         rehearsal.shrink()
         rehearsal.renew()
+        rehearsal.go_back()
         deployment.destroy()
     finally:
         deployment.stop_localstack()
@@ -89,10 +90,20 @@ class Rehearsal:
             with load.kept_up():
                 self.deployment.configure(built)
                 self._wait("new workers run, and no others", lambda now: now["running"] and not now["outdated"])
-            running = self._get("/healthz")["version"]
-            if running != version:
-                raise DeployError(f"the web host runs {running}, not {version}")
-            print(f"   {load.summary()}; the web host runs {running}")
+            print(f"   {load.summary()}")
+        self._expect(version)
+
+    def go_back(self) -> None:
+        """The release before is back with its workers, and answers."""
+        self.deployment.roll_back()
+        self._expect(own_version())
+        self.deployment.smoke()
+
+    def _expect(self, version: str) -> None:
+        running = self._get("/healthz")["version"]
+        if running != version:
+            raise DeployError(f"the web host runs {running}, not {version}")
+        print(f"   the web host runs {running}")
 
     def _client(self) -> FaceClient:
         return client(self.deployment.url, self.deployment.certificate, _COLLECTION)

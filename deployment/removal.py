@@ -1,6 +1,6 @@
 """What Terraform does not know of and destroying must remove: workers, images, what the bucket holds."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -49,10 +49,14 @@ class Removal:
             self._ec2.get_waiter("instance_terminated").wait(InstanceIds=ids)
 
     def images(self, *, keep: int = 0) -> None:
-        """Deregister the images of workers but the newest ones to `keep`, and delete their snapshots."""
+        """Deregister workers' images with their snapshots, but the newest one of each of the last releases."""
         images = self._ec2.describe_images(Owners=["self"], Filters=[self._filter()])["Images"]
-        newest_first = sorted(images, key=lambda image: image["CreationDate"], reverse=True)
-        for image in newest_first[keep:]:
+        kept: set[str] = set()
+        for image in sorted(images, key=lambda image: image["CreationDate"], reverse=True):
+            release = _tags(image).get("face:release", "")
+            if len(kept) < keep and release not in kept:
+                kept.add(release)
+                continue
             self._ec2.deregister_image(ImageId=image["ImageId"])
             for mapping in image.get("BlockDeviceMappings", ()):
                 if snapshot := mapping.get("Ebs", {}).get("SnapshotId"):
@@ -94,5 +98,5 @@ class Removal:
         return {"Name": "tag:face:deployment", "Values": [self._deployment]}
 
 
-def _tags(entry: dict[str, Any]) -> dict[str, str]:
+def _tags(entry: Mapping[str, Any]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in entry.get("Tags", ())}
