@@ -71,14 +71,17 @@ def bridge_exists() -> bool:
 
 
 def overlap(addresses: str, routes: str) -> str | None:
-    """What of another interface lies in our network, or around it: `ip -json address` and `ip -json route` tell."""
+    """What of another interface lies in our network: `ip -json address` and `ip -json route` tell.
+
+    What lies around it, such as a whole 10.0.0.0/8, yields to our narrower route and goes on as before.
+    """
     found = [("address", device, address.network) for device, address in _addresses(addresses)]
     found += [
         ("route", route.get("dev", "no interface"), IPv4Network(route["dst"]))
         for route in json.loads(routes)
         if route["dst"] != "default"
     ]
-    clashes = (one for one in found if one[1] != BRIDGE and one[2].overlaps(NETWORK))
+    clashes = (one for one in found if one[1] != BRIDGE and one[2].subnet_of(NETWORK))
     return next((f"{device} has the {kind} {network}" for kind, device, network in clashes), None)
 
 
