@@ -5,12 +5,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import TextIO
 
-from local.processes import StartError
+from local.processes import StartError, interrupt, on_stop_signals
 from local.stack import ROOT, USUAL_PORT, Options, Stack
 
 _READY = """
@@ -33,11 +31,11 @@ def main() -> int:
         print(f"make run: {error}", file=sys.stderr)
         return 2
     stack = Stack(options, tell=lambda line: print(f"  {line}", flush=True))
-    _on_stop_signals(_interrupt)  # SIGINT too: a shell's background job starts with it ignored
+    on_stop_signals(interrupt)  # SIGINT too: a shell's background job starts with it ignored
     try:
         return _serve(stack, options)
     finally:
-        _on_stop_signals(signal.SIG_IGN)  # once is enough
+        on_stop_signals(signal.SIG_IGN)  # once is enough
         print("\nstopping", flush=True)
         stack.stop()
         lock.close()
@@ -89,15 +87,6 @@ def _lock(state: Path) -> TextIO:
     except OSError as error:
         raise StartError(f"another 'make run' is under way in {state.parent}") from error
     return lock
-
-
-def _on_stop_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, handler)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

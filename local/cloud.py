@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TextIO
 
 from local.localstack import USUAL_PORT
@@ -20,7 +19,7 @@ from local.machines import cgroups, machine, network
 from local.machines.base import prepare_host
 from local.machines.cloud import Cloud, leftovers
 from local.machines.machines import address_in, sweep
-from local.processes import StartError
+from local.processes import StartError, interrupt, on_stop_signals
 from local.resources import ec2_client
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,7 +92,7 @@ def _run_until_told(options: Options, lock: TextIO) -> int:
     options.state.mkdir(parents=True, exist_ok=True)
     cloud = Cloud(options.state, lambda line: print(f"  {line}", flush=True), options.port)
     _about(cloud, options).save(lock)
-    _on_stop_signals(_interrupt)
+    on_stop_signals(interrupt)
     try:
         cloud.start()
         _about(cloud, options).save(lock)
@@ -104,7 +103,7 @@ def _run_until_told(options: Options, lock: TextIO) -> int:
     except KeyboardInterrupt:
         return 0
     finally:
-        _on_stop_signals(signal.SIG_IGN)
+        on_stop_signals(signal.SIG_IGN)
         print("stopping", flush=True)
         cloud.stop()
 
@@ -267,15 +266,6 @@ def _take(lock: TextIO, kind: int, seconds: float = 0.0) -> bool:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def _on_stop_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, handler)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

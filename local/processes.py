@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Literal
 
 _TIED = Path(__file__).with_name("tied.py")
@@ -122,3 +123,14 @@ def service_environment(extra: Mapping[str, str]) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
     }
     return {**kept, **local, **extra}
+
+
+def on_stop_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    """Handle SIGINT, SIGTERM and SIGHUP in the same way."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, handler)
+
+
+def interrupt(_number: int, _frame: FrameType | None) -> None:
+    """A handler that ends the work under way, as Ctrl-C does."""
+    raise KeyboardInterrupt

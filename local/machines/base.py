@@ -14,7 +14,6 @@ from local.processes import StartError
 
 SUITE = "bookworm"
 _COMMANDS = {"debootstrap": "debootstrap", "systemd-nspawn": "systemd-container", "ip": "iproute2"}
-_FALLBACK_MIRROR = "http://deb.debian.org/debian"
 _FILES = Path(__file__).with_name("files")
 # What Amazon's Debian image has, and what the roles would fetch from a package index that machines cannot reach.
 _PACKAGES = (
@@ -95,9 +94,8 @@ def _build(base: Path, tell: Tell) -> None:
     for name in ("proc", "sys"):
         succeeds("umount", "--lazy", str(unfinished / name))  # debootstrap's, when it was killed
     shutil.rmtree(unfinished, ignore_errors=True)
-    mirror = _mirror()
-    tell(f"building the machines' Debian from {mirror}: once, some minutes")
-    run("debootstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}", SUITE, str(unfinished), mirror)
+    tell("building the machines' Debian: once, some minutes")
+    run("debootstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}", SUITE, str(unfinished), *_mirror())
     for name in _NOT_NEEDED:
         for path in (unfinished / name).glob("*"):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -117,14 +115,14 @@ def _build(base: Path, tell: Tell) -> None:
     tell(f"built {base} in {time.monotonic() - began:.0f} s")
 
 
-def _mirror() -> str:
-    """Where this machine's own packages of the suite come from."""
+def _mirror() -> list[str]:
+    """Where this machine's own packages of the suite come from; nothing for debootstrap's usual place."""
     targets = run("apt-get", "indextargets", "--format", "$(RELEASE) $(ORIGIN) $(SITE)", "Created-By: Packages")
     for line in targets.splitlines():
         match line.split():
             case [release, "Debian", site] if release == SUITE:
-                return site
-    return _FALLBACK_MIRROR
+                return [site]
+    return []
 
 
 @contextmanager

@@ -35,9 +35,9 @@ pytestmark = [
     ),
 ]
 UNKNOWN_IMAGE = "ami-0123456789abcdef0"  # one that is not ours: the base
-SCRIPT = "#!/bin/sh\necho ran >>/root/user-data\n"
+SCRIPT = "#!/bin/sh\necho ran >>/srv/user-data\n"
 STOP_MARK = (
-    "systemd-run --quiet --unit=mark --property='ExecStop=/bin/sh -c \"sleep 1; date >/root/stopped\"' sleep 600"
+    "systemd-run --quiet --unit=mark --property='ExecStop=/bin/sh -c \"sleep 1; date >/srv/stopped\"' sleep 600"
 )
 TOKEN = "T=$(curl -sS -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' http://169.254.169.254/latest/api/token)"
 ASK = "curl -sS -w ' %{http_code}' -H \"X-aws-ec2-metadata-token: $T\" http://169.254.169.254/latest"
@@ -157,15 +157,15 @@ def test_a_machine_knows_its_instance_by_token_only(first: Instance) -> None:
 
 
 def test_a_stop_is_a_shutdown_and_the_disk_is_kept(first: Instance) -> None:
-    eventually(lambda: first.shell("cat /root/user-data") == "ran", 10)
+    eventually(lambda: first.shell("cat /srv/user-data") == "ran", 10)
     first.shell(STOP_MARK)
     before = first.shell("cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub")
     first.stop()
     eventually(lambda: not first.is_up(), 15)
     first.start()
     first.wait()
-    assert first.shell("test -s /root/stopped && cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub") == before
-    assert first.shell("systemctl is-system-running --wait; cat /root/user-data") == "running\nran"
+    assert first.shell("test -s /srv/stopped && cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub") == before
+    assert first.shell("systemctl is-system-running --wait; cat /srv/user-data") == "running\nran"
 
 
 def test_a_clone_has_what_was_installed_and_an_identity_of_its_own(cloud: TestCloud, first: Instance) -> None:
@@ -174,7 +174,7 @@ def test_a_clone_has_what_was_installed_and_an_identity_of_its_own(cloud: TestCl
     image = cloud.image_of(first)  # while it still shuts down
     clone = cloud.launch(image, user_data=SCRIPT).wait()
     assert clone.shell("cat /opt/installed; test ! -e /usr/bin/rsync") == "installed"
-    eventually(lambda: clone.shell("cat /root/user-data") == "ran\nran", 10)
+    eventually(lambda: clone.shell("cat /srv/user-data") == "ran\nran", 10)
     identity = "cat /etc/machine-id; cat /etc/ssh/ssh_host_ed25519_key.pub"
     ours = clone.shell(identity).splitlines()
     first.start()
