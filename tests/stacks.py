@@ -1,11 +1,13 @@
 """The whole service, for tests that use it from outside."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from local.localstack import free_port
 from local.resources import ec2_client, s3_client
@@ -54,3 +56,10 @@ def wait_until(condition: Callable[[], object], seconds: float) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not so after {seconds:g} s"
         time.sleep(0.2)
+
+
+def give_first_time(items: Sequence[pytest.Item], folder: Path, seconds: float) -> None:
+    """Let the first test of a folder take longer: it waits for what all of them share."""
+    first = next((item for item in items if item.path.is_relative_to(folder)), None)
+    if first is not None:
+        first.add_marker(pytest.mark.timeout(seconds))

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from deployment.options import Options
 from deployment.terraform import Terraform
 from local.localstack import HostLocalStack, free_port
 from local.stack import ROOT
+from tests.stacks import give_first_time
 
 NAME = "face-test"
+_APPLY_SECONDS = 600  # on two busy cores
 
 
 class Cloud:
@@ -77,5 +80,6 @@ def _options(endpoint: str) -> Options:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What destroys the cloud that all share comes last."""
+    """The first test waits for the cloud; what destroys it comes last."""
+    give_first_time(items, Path(__file__).parent, _APPLY_SECONDS)
     items.sort(key=lambda item: item.name == "test_destroying_leaves_nothing")

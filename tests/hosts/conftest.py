@@ -1,6 +1,7 @@
 """Tests of hosts that Ansible has configured, over SSH, in a deployment on this machine."""
 
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import testinfra
 from testinfra.host import Host
 
 from tests.hosts.where import Where, deployed, missing
+from tests.stacks import give_first_time
 
 _SSH = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ConnectTimeout=5"
 _UNITS = {"web": ("face-web", "nginx"), "worker": ("face-host", "face-worker")}
@@ -17,8 +19,7 @@ _DEPLOY_SECONDS = 1200  # with a base to build, on two cores
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The first test waits for the deployment."""
-    if items:
-        items[0].add_marker(pytest.mark.timeout(_DEPLOY_SECONDS))
+    give_first_time(items, Path(__file__).parent, _DEPLOY_SECONDS)
 
 
 @pytest.fixture(scope="session")

@@ -36,9 +36,7 @@ pytestmark = [
 ]
 UNKNOWN_IMAGE = "ami-0123456789abcdef0"  # one that is not ours: the base
 SCRIPT = "#!/bin/sh\necho ran >>/srv/user-data\n"
-STOP_MARK = (
-    "systemd-run --quiet --unit=mark --property='ExecStop=/bin/sh -c \"sleep 1; date >/srv/stopped\"' sleep 600"
-)
+STOP_MARK = "systemd-run --quiet --unit=mark --property='ExecStop=/bin/sh -c \"sleep 1; date >/srv/stopped\"' sleep 600"
 TOKEN = "T=$(curl -sS -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' http://169.254.169.254/latest/api/token)"
 ASK = "curl -sS -w ' %{http_code}' -H \"X-aws-ec2-metadata-token: $T\" http://169.254.169.254/latest"
 
