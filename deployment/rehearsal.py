@@ -21,8 +21,7 @@ from local.samples import samples
 
 _COLLECTION = "rehearsal"
 _PROBES = (("obama2.jpg", PERSON), ("obama3.jpg", PERSON), ("biden.jpg", "Joe Biden"), ("astronaut.png", None))
-_BURST = 100
-_CLIENTS = 20
+_BURST = 150
 _STEADY_CLIENTS = 3
 _PAUSE_SECONDS = 1.0
 _PATIENCE_SECONDS = 300.0
@@ -39,6 +38,8 @@ def rehearse(deployment: Deployment) -> None:
     try:
         deployment.prepare()
         rehearsal.make()
+        rehearsal.enrol()
+        rehearsal.shrink()
         rehearsal.grow()
         rehearsal.shrink()
         rehearsal.renew()
@@ -66,15 +67,22 @@ class Rehearsal:
         if changed := deployment.configure(built):
             raise DeployError(f"a second run of the playbooks changes {changed} things")
 
-    def grow(self) -> None:
-        """A burst of photos, which real hosts answer that the scaling loop has launched."""
-        with self.deployment.steps.step(f"burst of {_BURST} photos"), self._client() as face:
+    def enrol(self) -> None:
+        """The people whom the photos show."""
+        with self._client() as face:
             face.enrol(PERSON, [samples() / "obama.jpg"])
             face.enrol("Joe Biden", [samples() / "biden.jpg"])
+
+    def grow(self) -> None:
+        """Many photos at once and no worker: the scaling loop brings hosts, which answer them."""
+        with self.deployment.steps.step(f"burst of {_BURST} photos, from no worker"), self._client() as face:
             load = Load(face)
-            with ThreadPoolExecutor(_CLIENTS) as clients:
+            with ThreadPoolExecutor(_BURST) as clients:
                 list(clients.map(load.send, range(_BURST)))
             print(f"   {load.summary()}")
+            for decision in reversed(self._get("/v1/fleet/decisions?limit=50")["decisions"]):
+                if decision["action"] == "start":
+                    print(f"   {decision['reason']}")
 
     def shrink(self) -> None:
         """The fleet goes home when nobody sends anything: its hosts shut down, which drains their workers."""

@@ -12,6 +12,6 @@ web = {
   environment = {
     FACE_QUIET_SECONDS        = "30"
     FACE_ASSUMED_BOOT_SECONDS = "10"
-    FACE_DRAIN_TARGET_SECONDS = "4" # a fleet on one machine costs nothing and is there to be watched
+    FACE_DRAIN_TARGET_SECONDS = "2" # a fleet on one machine costs nothing and is there to be watched
   }
 }
