@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -113,12 +115,18 @@ class Rehearsal:
             raise DeployError(f"the web host runs {running}, not {version}")
         print(f"   the web host runs {running}")
 
+    @cached_property
+    def _address(self) -> tuple[str, Path | None]:
+        """Where the service answers, and the certificate to trust there."""
+        return self.deployment.url, self.deployment.certificate
+
     def _client(self) -> FaceClient:
-        return client(self.deployment.url, self.deployment.certificate, _COLLECTION)
+        return client(*self._address, _COLLECTION)
 
     def _get(self, path: str) -> dict[str, Any]:
-        context = ssl.create_default_context(cafile=str(self.deployment.certificate))
-        answer: dict[str, Any] = httpx.get(f"{self.deployment.url}{path}", verify=context, trust_env=False).json()
+        url, certificate = self._address
+        context = ssl.create_default_context(cafile=str(certificate))
+        answer: dict[str, Any] = httpx.get(f"{url}{path}", verify=context, trust_env=False).json()
         return answer
 
     def _wait(self, what: str, so: Callable[[dict[str, int]], object]) -> None:
