@@ -26,7 +26,7 @@ test-cloud: ## what Terraform makes on LocalStack, and the roles' rights (needs 
 	@$(SETUP) dev && exec $(PY) -m pytest tests/cloud
 
 test-hosts: ## a deployment on systemd machines, and what becomes of photos when hosts are lost (root, Debian, terraform)
-	@$(SETUP) hosts && exec $(PY) -m pytest tests/hosts
+	@$(SETUP) hosts && exec $(PY) -m pytest tests/machines tests/hosts
 
 test-all: ## all of these, and the elastic and the chaos tests
 	@$(SETUP) hosts && exec $(PY) -m pytest tests
