@@ -1,4 +1,4 @@
-"""Writes terraform/README.md from terraform/*.tf; with --check it only says whether the file is true (status 1: it is not)."""
+"""Writes terraform/README.md from terraform/*.tf; with --check it only says whether the file is true (status 1: no)."""
 
 import json
 import re
@@ -13,7 +13,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "terraform"
 _INTRODUCTION = """\
 <!-- Written by scripts/terraform_docs.py: change the .tf files and run `make terraform-docs`. -->
 # The cloud
-Everything that a deployment needs in AWS. `make deploy` applies it; [how to deploy](../docs/deployment.md), and what it costs.
+Everything that a deployment needs in AWS. `make deploy` applies it: [how, and what it costs](../docs/deployment.md).
 """
 
 
