@@ -66,8 +66,11 @@ def _finish(
     command: Sequence[str], environment: Mapping[str, str] | None, folder: Path | None, *, capture: bool
 ) -> "subprocess.CompletedProcess[str]":
     sys.stdout.flush()  # its output comes after ours
+    for stream in (1, 2):
+        os.set_blocking(stream, True)  # Ansible refuses what some shells and CI runners hand down
     return subprocess.run(
         list(command),
+        stdin=subprocess.DEVNULL,
         env={**os.environ, **(environment or {})},
         cwd=folder,
         capture_output=capture,

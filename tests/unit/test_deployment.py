@@ -1,7 +1,9 @@
 """What is asked of a deployment, what it says when something is missing, and what a release is made of."""
 
 import json
+import os
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 
 from deployment import options as options_module
 from deployment import release, terraform
-from deployment.options import Options, check, from_environment
+from deployment.options import ROOT, Options, check, from_environment
 from deployment.steps import DeployError, Steps, output_of, run
 from deployment.terraform import Terraform, plugin_folder
 
@@ -183,3 +185,26 @@ def test_steps_are_told_and_timed(capsys: pytest.CaptureFixture[str]) -> None:
     assert [name for name, _ in steps.taken] == ["one"]
     assert "in all" in steps.table()
     assert "== two" in capsys.readouterr().out
+
+
+def test_commands_are_handed_blocking_streams_and_no_input() -> None:
+    # Ansible refuses to start where a CI runner or a shell has left one of them non-blocking.
+    ends = [os.pipe() for _ in range(3)]
+    for read, write in ends:
+        os.set_blocking(read, False)
+        os.set_blocking(write, False)
+    look = "import os, sys; sys.exit(not all(os.get_blocking(number) for number in range(3)) or bool(os.read(0, 1)))"
+    script = f"import sys; from deployment.steps import run; run([sys.executable, '-c', {look!r}], what='looking')"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        stdin=ends[0][0],
+        stdout=ends[1][1],
+        stderr=ends[2][1],
+        cwd=ROOT,
+        timeout=30,
+        check=False,
+    )
+    for read, write in ends:
+        os.close(read)
+        os.close(write)
+    assert done.returncode == 0
