@@ -37,9 +37,9 @@ def encoding(value: float) -> tuple[float, ...]:
 
 def face(value: float = 0.0, side: int = 100) -> FaceReading:
     """A face with this encoding and box."""
-    return FaceReading(Rectangle(10, 20, 10 + side, 20 + side), 0.9, ((30, 40),) * 5, 120.0, encoding(value))
+    return FaceReading(Rectangle(10, 20, 10 + side, 20 + side), 0.9, ((30, 40),) * 5, 120.0, 0.0, encoding(value))
 
 
 def reading(*faces: FaceReading) -> Reading:
     """A photo of 640 x 480 with these faces."""
-    return Reading(640, 480, faces, decode_ms=1.0, detect_ms=2.0, encode_ms=3.0)
+    return Reading(640, 480, 0, faces, decode_ms=1.0, detect_ms=2.0, encode_ms=3.0)

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from face_app.recognition import Engine, read_faces
+from face_app.recognition import Engine, PhotoRequest, read_photo
 from face_common.contract import Code
 from face_common.errors import PermanentError
 
@@ -33,7 +33,7 @@ def serve(connection: Connection, engine: Engine, memory_bytes: int) -> None:
 
 def _answer(engine: Engine, body: bytes, max_faces: int) -> dict[str, Any]:
     try:
-        return {"reading": read_faces(engine, body, max_faces).to_fields()}
+        return {"reading": read_photo(engine, PhotoRequest(body, max_faces)).to_fields()}
     except PermanentError as error:
         return {"error": {"code": error.code, "detail": error.detail}}
     except MemoryError:

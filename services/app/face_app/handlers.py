@@ -169,13 +169,24 @@ class Handlers:
         return {
             "box": {"left": box.left, "top": box.top, "width": width, "height": height},
             "landmarks": list(face.landmarks),
+            "expected_false_match_rate": 0.0,
+            "l2_distance": _rounded(decision.distance),
             "decision": decision.kind,
             "person": decision.person,
             "distance": _rounded(decision.distance),
             "margin": _rounded(decision.margin),
             "threshold": self._rule.threshold,
-            "candidates": [{"person": near.person, "distance": round(near.distance, 4)} for near in neighbours[:top]],
-            "quality": {"size": min(width, height), "sharpness": face.sharpness, "score": face.score},
+            "candidates": [
+                {"person": near.person, "distance": round(near.distance, 4), "l2_distance": 0.0}
+                for near in neighbours[:top]
+            ],
+            "quality": {
+                "size": min(width, height),
+                "sharpness": face.sharpness,
+                "score": face.score,
+                "yaw": face.yaw,
+                "reasons": [],
+            },
         }
 
 

@@ -33,7 +33,7 @@ class WorkerSettings(CloudSettings):
     )
     receive_wait_seconds: int = Field(5, ge=0, le=20, description="long poll of the request queue")
     engine: Literal["fast", "reference"] = Field("fast", description="fast or reference")
-    profile: Literal["exact", "balanced"] = Field("balanced", description="detector profile: exact or balanced")
+    profile: Literal["exact", "balanced", "quick"] = Field("balanced", description="exact, balanced or quick")
     cache_dir: Path = Field(Path("~/.cache/elastic-face"), description="folder for converted models")
     threshold: float = Field(0.6, gt=0, lt=2, description="largest L2 distance at which a face may be named")
     margin: float = Field(0.02, ge=0, lt=2, description="how much farther the second person must be")

@@ -25,6 +25,8 @@ class Operation(StrEnum):
 
     IDENTIFY = "identify"
     ENROL = "enrol"
+    VERIFY = "verify"
+    DETECT = "detect"
 
 
 class Code(StrEnum):
@@ -32,6 +34,7 @@ class Code(StrEnum):
 
     BODY_TOO_LARGE = "body-too-large"
     COLLECTION_INVALID = "collection-invalid"
+    FACE_MISSING = "face-missing"
     FLEET_UNKNOWN = "fleet-unknown"
     ID_INVALID = "id-invalid"
     IMAGE_EMPTY = "image-empty"
@@ -79,6 +82,8 @@ class Job:
     person: str = ""
     top: int = 3
     max_faces: int = 100
+    other_name: str = ""
+    """File name of the second photo of a verification, which lies at other_image_key(id)."""
     schema: int = SCHEMA_VERSION
 
     def encode(self) -> str:
@@ -110,10 +115,13 @@ class Box(TypedDict):
 
 
 class Candidate(TypedDict):
-    """An enrolled person and the L2 distance of their nearest template: 0 is the same, 0.6 face_recognition's limit."""
+    """An enrolled person and how far the face is from them."""
 
     person: str
     distance: float
+    """In the metric that decides: from 0, the same, to 2."""
+    l2_distance: float
+    """face_recognition's distance to the person's nearest template; its usual limit is 0.6."""
 
 
 class Quality(TypedDict):
@@ -123,22 +131,33 @@ class Quality(TypedDict):
     """Shorter side of the box in pixels."""
     sharpness: float
     """Variance of the Laplacian over the aligned 150x150 face chip; blurred faces are near 0."""
+    yaw: float
+    """How far the face looks aside: 0 is straight ahead, about 1 (or -1) a profile."""
     score: float
     """The detector's confidence, in the detector's own scale."""
+    reasons: list[Literal["small", "blurred", "turned"]]
+    """Why a decision about this face deserves less trust; empty for a good one."""
 
 
 class Face(TypedDict):
-    """One face of a photo and what was decided about it."""
+    """One face of a photo: its place and quality and, in an identification, what was decided about it."""
 
     box: Box
     landmarks: list[tuple[int, int]]
-    decision: Literal["match", "ambiguous", "unknown"]
-    person: str | None
-    distance: float | None
-    margin: float | None
-    threshold: float
-    candidates: list[Candidate]
     quality: Quality
+    decision: NotRequired[Literal["match", "ambiguous", "unknown"]]
+    person: NotRequired[str | None]
+    distance: NotRequired[float | None]
+    """To the nearest person, in the metric that decides."""
+    margin: NotRequired[float | None]
+    """How much farther the second person is."""
+    threshold: NotRequired[float]
+    """Largest distance at which this collection's faces are named."""
+    expected_false_match_rate: NotRequired[float]
+    """Share of strangers that would be named at the threshold, as far as the collection lets one tell."""
+    l2_distance: NotRequired[float | None]
+    """face_recognition's distance to the nearest person's nearest template."""
+    candidates: NotRequired[list[Candidate]]
 
 
 class ImageInfo(TypedDict):
@@ -147,6 +166,8 @@ class ImageInfo(TypedDict):
     name: str
     width: int
     height: int
+    turned: NotRequired[int]
+    """Degrees, clockwise, by which it had to be turned for faces to be found; boxes are in that upright frame."""
 
 
 class ErrorInfo(TypedDict):
@@ -168,7 +189,20 @@ class Timing(TypedDict, total=False):
     total_ms: float
 
 
-Verdict = Literal["accepted", "no-face", "several-faces", "duplicate", "unreadable", "failed", "queued"]
+Verdict = Literal[
+    "accepted",
+    "no-face",
+    "several-faces",
+    "too-small",
+    "blurred",
+    "extreme-pose",
+    "duplicate",
+    "looks-like-another",
+    "inconsistent",
+    "unreadable",
+    "failed",
+    "queued",
+]
 
 
 class EnrolledPhoto(TypedDict):
@@ -180,18 +214,38 @@ class EnrolledPhoto(TypedDict):
     detail: str
 
 
+class Verification(TypedDict):
+    """Whether two photos' main faces are one person's."""
+
+    decision: Literal["same", "different"]
+    distance: float
+    """In the metric that decides: from 0, the same, to 2."""
+    threshold: float
+    """Largest distance of the same person."""
+    expected_false_match_rate: float
+    """Share of pairs of different people that would be taken for the same at the threshold."""
+    l2_distance: float
+    """face_recognition's distance; its usual limit is 0.6."""
+
+
 class Result(TypedDict):
-    """What `results/<id>.json` holds. An identification has `faces`, an enrolment has `person` and `photo`."""
+    """What `results/<id>.json` holds.
+
+    An identification and a detection have `faces`, an enrolment has `person` and `photo`, a verification has
+    `verification`, `other_image` and, in `faces`, the main face of either photo.
+    """
 
     id: str
     operation: str
     state: Literal["done", "failed"]
     image: ImageInfo
+    other_image: NotRequired[ImageInfo]
     collection: str
     gallery_version: NotRequired[int]
     model: NotRequired[str]
     profile: NotRequired[str]
     faces: NotRequired[list[Face]]
+    verification: NotRequired[Verification]
     person: NotRequired[str]
     photo: NotRequired[EnrolledPhoto]
     timing: NotRequired[Timing]
@@ -234,6 +288,11 @@ def decode_reply(body: str) -> tuple[str, Result | None]:
 def image_key(job_id: str) -> str:
     """Where the photo of a job lies in the bucket."""
     return f"images/{job_id}"
+
+
+def other_image_key(job_id: str) -> str:
+    """Where the second photo of a verification lies in the bucket."""
+    return f"images/{job_id}-other"
 
 
 def result_key(job_id: str) -> str:

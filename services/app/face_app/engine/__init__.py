@@ -4,7 +4,7 @@ from pathlib import Path
 
 from face_app.recognition import Engine
 
-PROFILES = ("exact", "balanced")
+PROFILES = ("exact", "balanced", "quick")
 
 
 def load_engine(name: str, profile: str, cache: Path) -> Engine:

@@ -12,7 +12,23 @@ from face_common.contract import Code
 from face_common.errors import PermanentError
 
 
-def decode(body: bytes) -> Image:
+class DecodedPicture:
+    """A photo that is decoded as a whole. See Picture."""
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+        self.height, self.width = image.shape[:2]
+
+    def at(self, scale: float) -> tuple[Image, float]:
+        """See Picture."""
+        return self._image, 1.0
+
+    def turned(self, quarters: int) -> "DecodedPicture":
+        """See Picture."""
+        return DecodedPicture(np.ascontiguousarray(np.rot90(self._image, -quarters)))
+
+
+def decode(body: bytes) -> DecodedPicture:
     """The photo as upright RGB, EXIF orientation applied; PermanentError when no decoder can read it.
 
     OpenCV is the fast path (its full decodes are pixel-identical to Pillow's); Pillow reads what OpenCV cannot.
@@ -21,7 +37,7 @@ def decode(body: bytes) -> Image:
         image = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error:
         image = None
-    return _with_pillow(body) if image is None else image.astype(np.uint8, copy=False)
+    return DecodedPicture(_with_pillow(body) if image is None else image.astype(np.uint8, copy=False))
 
 
 def _with_pillow(body: bytes) -> Image:

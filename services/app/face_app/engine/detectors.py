@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face_app.engine.weights import detector_model
-from face_app.recognition import Detection, Image, Rectangle
+from face_app.recognition import Detection, Image, Picture, Rectangle
 
 Rows = NDArray[np.float32]
 
 
 class Detector(Protocol):
-    """Finds faces in an image."""
+    """Finds faces in a photo."""
 
-    def detect(self, image: Image) -> list[Detection]:
-        """All faces found, clipped to the image."""
+    def detect(self, picture: Picture) -> list[Detection]:
+        """All faces found, clipped to the photo."""
 
 
 class HogDetector:
@@ -26,8 +26,9 @@ class HogDetector:
     def __init__(self) -> None:
         self._detector = dlib.get_frontal_face_detector()
 
-    def detect(self, image: Image) -> list[Detection]:
+    def detect(self, picture: Picture) -> list[Detection]:
         """See Detector."""
+        image, _ = picture.at(1.0)
         height, width = image.shape[:2]
         rectangles, scores, _ = self._detector.run(image, 1, 0.0)
         return [
@@ -48,19 +49,20 @@ class YuNetDetector:
     _MAX_FACES = 5000
     _SMALL = 24.0  # pixels; of 16 to 40 it found the most faces on crowd scenes
 
-    def __init__(self, first: int, second: int) -> None:
+    def __init__(self, first: int, second: int = 0) -> None:
         self._first = first
         self._second = second
         self._detector = cv2.FaceDetectorYN.create(
             str(detector_model()), "", (first, first), self._MIN_SCORE, self._OVERLAP, self._MAX_FACES
         )
 
-    def detect(self, image: Image) -> list[Detection]:
+    def detect(self, picture: Picture) -> list[Detection]:
         """See Detector."""
+        image, _ = picture.at(1.0)
         height, width = image.shape[:2]
         scale = min(1.0, self._first / max(height, width))
         rows = self._look(image, scale)
-        if scale < 1.0 and (not len(rows) or _smallest(rows) * scale < self._SMALL):
+        if self._second and scale < 1.0 and (not len(rows) or _smallest(rows) * scale < self._SMALL):
             again = self._look(image, min(1.0, self._second / max(height, width)))
             rows = max(rows, again, key=len)
         found = [_dlib_like(row, width, height) for row in rows]
@@ -95,4 +97,5 @@ def _dlib_like(row: Rows, width: int, height: int) -> Detection:
     half = 0.45 * (box_width * box_height) ** 0.5
     x, y = left + box_width / 2, top + 0.56 * box_height
     rectangle = Rectangle(round(x - half), round(y - half), round(x + half), round(y + half))
-    return Detection(rectangle.clipped(width, height), round(float(row[14]), 3))
+    points = tuple((float(x), float(y)) for x, y in row[4:14].reshape(5, 2))
+    return Detection(rectangle.clipped(width, height), round(float(row[14]), 3), points)

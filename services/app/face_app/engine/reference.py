@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,9 +12,16 @@ with warnings.catch_warnings():
     import face_recognition
 
 from face_app.engine import decoding
-from face_app.engine.fast import sharpness
-from face_app.engine.weights import CHIP_SIZE, MODEL
-from face_app.recognition import Description, Detection, Image, Rectangle
+from face_app.engine.alignment import CHIP_SIZE
+from face_app.engine.fast import sharpness, yaw
+from face_app.engine.weights import MODEL
+from face_app.recognition import Crop, Detection, Encodings, Image, Picture, Rectangle
+
+
+class _Material(NamedTuple):
+    image: Image
+    box: tuple[int, int, int, int]
+    """As the library has it: top, right, bottom, left."""
 
 
 class ReferenceEngine:
@@ -22,36 +30,41 @@ class ReferenceEngine:
     model = MODEL
     profile = "exact"
 
-    def decode(self, body: bytes) -> Image:
+    def decode(self, body: bytes) -> Picture:
         """See Engine."""
         return decoding.decode(body)
 
-    def detect(self, image: Image) -> list[Detection]:
+    def detect(self, picture: Picture) -> list[Detection]:
         """See Engine. The library does not tell its scores: each is 0."""
         return [
             Detection(Rectangle(left, top, right, bottom), 0.0)
-            for top, right, bottom, left in face_recognition.face_locations(image)
+            for top, right, bottom, left in face_recognition.face_locations(picture.at(1.0)[0])
         ]
 
-    def describe(self, image: Image, rectangles: Sequence[Rectangle]) -> list[Description]:
+    def cut(self, picture: Picture, detections: Sequence[Detection], *, careful: bool) -> list[Crop]:
+        """See Engine; the library has one way to encode."""
+        image, _ = picture.at(1.0)
+        return [self._cut(image, detection.rectangle) for detection in detections]
+
+    def _cut(self, image: Image, face: Rectangle) -> Crop:
+        box = (face.top, face.right, face.bottom, face.left)
+        (shape,) = face_recognition.face_landmarks(image, [box], model="small")
+        landmarks = tuple(point for points in shape.values() for point in points)
+        return Crop(landmarks, sharpness(_resized(image, face)), _yaw(landmarks), _Material(image, box))
+
+    def encode(self, crops: Sequence[Crop]) -> Encodings:
         """See Engine."""
-        if not rectangles:
-            return []
-        boxes = [(r.top, r.right, r.bottom, r.left) for r in rectangles]
-        encodings = face_recognition.face_encodings(image, boxes)
-        landmarks = face_recognition.face_landmarks(image, boxes, model="small")
-        return [
-            Description(
-                landmarks=tuple(point for points in shape.values() for point in points),
-                encoding=tuple(np.asarray(encoding, dtype=np.float32).tolist()),
-                sharpness=sharpness(_crop(image, rectangle)),
-            )
-            for rectangle, shape, encoding in zip(rectangles, landmarks, encodings, strict=True)
+        encodings = [
+            face_recognition.face_encodings(*((m.image, [m.box])))[0] for m in (crop.material for crop in crops)
         ]
+        return np.array(encodings, dtype=np.float32)
 
 
-def _crop(image: Image, rectangle: Rectangle) -> Image:
+def _resized(image: Image, face: Rectangle) -> Image:
     """The face at a chip's size, unaligned: the library keeps its chips to itself."""
-    face = image[rectangle.top : rectangle.bottom, rectangle.left : rectangle.right]
-    chip: Image = cv2.resize(face, (CHIP_SIZE, CHIP_SIZE)).astype(np.uint8, copy=False)
+    chip: Image = cv2.resize(image[face.top : face.bottom, face.left : face.right], (CHIP_SIZE, CHIP_SIZE))
     return chip
+
+
+def _yaw(landmarks: Sequence[tuple[int, int]]) -> float:
+    return yaw(np.array(landmarks, dtype=np.float64))

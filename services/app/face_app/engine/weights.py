@@ -19,11 +19,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from face_app.engine.alignment import CHIP_SIZE
+
 Floats = NDArray[np.float32]
 
 MODEL = "dlib-resnet29-v1"
-CHIP_SIZE = 150
-"""Side of an aligned face in pixels, as the network takes it."""
 _CONVERTER = "1"  # part of the cached file's name: raise it when the conversion changes
 _MEAN_RGB = np.array([122.782, 117.001, 104.298], dtype=np.float32)  # dlib's input_rgb_image
 _STAGES = ((32, 3, False), (64, 3, True), (128, 2, True), (256, 2, True), (256, 0, True))
