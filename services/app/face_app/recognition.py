@@ -226,7 +226,9 @@ def _detect(engine: Engine, picture: Picture) -> tuple[Picture, int, list[Detect
 
 
 def _reading(photo: _Seen, encodings: Sequence[Sequence[float]], each_ms: float) -> Reading:
-    none: tuple[float, ...] = ()  # places alone were asked for
+    encode_ms = photo.cut_ms + each_ms * len(encodings)
+    if not encodings:  # places alone were asked for
+        encodings = [()] * len(photo.crops)
     faces = tuple(
         FaceReading(
             rectangle=detection.rectangle,
@@ -236,9 +238,7 @@ def _reading(photo: _Seen, encodings: Sequence[Sequence[float]], each_ms: float)
             yaw=crop.yaw,
             encoding=tuple(encoding),
         )
-        for detection, crop, encoding in zip(
-            photo.found, photo.crops, encodings or [none] * len(photo.crops), strict=True
-        )
+        for detection, crop, encoding in zip(photo.found, photo.crops, encodings, strict=True)
     )
     return Reading(
         width=photo.picture.width,
@@ -247,7 +247,7 @@ def _reading(photo: _Seen, encodings: Sequence[Sequence[float]], each_ms: float)
         faces=faces,
         decode_ms=photo.decode_ms,
         detect_ms=photo.detect_ms,
-        encode_ms=round(photo.cut_ms + each_ms * len(encodings), 2),
+        encode_ms=round(encode_ms, 2),
     )
 
 

@@ -93,11 +93,9 @@ class FastEngine:
         """See Engine. The mean over the chips of each crop."""
         counts = [len(crop.material) for crop in crops]
         chips = [chip for crop in crops for chip in crop.material]
-        encodings = np.concatenate(
-            [self._encode(chips[start : start + _BATCH]) for start in range(0, len(chips), _BATCH)]
-        )
-        starts = np.cumsum([0, *counts[:-1]])
-        means: Encodings = np.add.reduceat(encodings, starts, axis=0) / np.array(counts, dtype=np.float32)[:, None]
+        batches = [self._encode(chips[start : start + _BATCH]) for start in range(0, len(chips), _BATCH)]
+        sums = np.add.reduceat(np.concatenate(batches), np.cumsum([0, *counts[:-1]]), axis=0)
+        means: Encodings = (sums / np.array(counts)[:, None]).astype(np.float32)
         return means
 
     def _encode(self, chips: Sequence[Image]) -> Encodings:
