@@ -1,5 +1,6 @@
 """The client and the `face` command against the HTTP face in memory."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def test_the_command_enrols_identifies_lists_and_forgets(
     assert command.main(["forget", "Ada"]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[:2] == ["ada.png: accepted, enrolled", "Ada\t1"]
-    assert printed[2].endswith("unknown  distance 5.00  (100x100 at 10,20)")
+    assert re.search(r": unknown  distance \d\.\d\d, threshold \d\.\d\d  \(100x100 at 10,20\)$", printed[2])
     assert printed[3].strip() == "Ada  distance 0.00  (90x90 at 10,20)"
     assert printed[4].endswith("nobody.png: no face")
     assert printed[5] == "Ada: 1 template(s) and 1 photo(s) removed"

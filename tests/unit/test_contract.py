@@ -26,21 +26,80 @@ def job(**fields: object) -> Job:
     return Job(**{**usual, **fields})  # type: ignore[arg-type]
 
 
-image_names = st.text(min_size=1, max_size=255).filter(contract.is_image_name)
-people = st.text(min_size=1, max_size=128).filter(contract.is_person)
+def filled(limit: int) -> st.SearchStrategy[str]:
+    """Names of up to so many bytes, from letters of one to four bytes each; often of just so many."""
+    lengths = st.integers(1, limit) | st.just(limit)
+    return st.builds(
+        lambda letter, length: letter * (length // len(letter.encode())), st.sampled_from("a'é漢😀"), lengths
+    )
 
 
-@given(name=image_names, person=people, version=st.integers(0, 2**63), top=st.integers(0, 20))
-def test_any_valid_job_survives_the_queue(name: str, person: str, version: int, top: int) -> None:
-    sent = job(name=name, person=person, gallery_version=version, top=top, operation=Operation.ENROL)
-    assert Job.decode(sent.encode()) == sent
+image_names = (st.text(min_size=1, max_size=255) | filled(255)).filter(contract.is_image_name)
+people = (st.text(min_size=1, max_size=128) | filled(128)).filter(contract.is_person)
+collections = st.from_regex(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", fullmatch=True)
+photos_of = st.one_of(
+    st.fixed_dictionaries({"operation": st.sampled_from([Operation.IDENTIFY, Operation.DETECT])}),
+    st.fixed_dictionaries({"operation": st.just(Operation.ENROL), "person": people}),
+    st.fixed_dictionaries({"operation": st.just(Operation.VERIFY), "other_name": image_names}),
+)
+"""What a job of each operation has of its own."""
+LONGEST_QUEUE = "https://sqs.cn-northwest-1.amazonaws.com.cn/123456789012/" + "q" * 80
 
 
-def test_the_longest_names_still_fit_into_a_job() -> None:
+@given(
+    own=photos_of,
+    name=image_names,
+    collection=collections,
+    version=st.integers(0, 2**63),
+    size=st.tuples(st.integers(1, 50_000_000), st.integers(1, 50_000_000)),
+    numbers=st.tuples(st.integers(0, 20), st.integers(1, 1000)),
+    moment=st.floats(1e9, 4e9),
+)
+def test_any_job_of_valid_fields_fits_and_survives_the_queue(
+    own: dict[str, object],
+    name: str,
+    collection: str,
+    version: int,
+    size: tuple[int, int],
+    numbers: tuple[int, int],
+    moment: float,
+) -> None:
     sent = job(
-        name="é" * 127 + "a", person="ß" * 64, collection="c" * 40, gallery_version=2**63, width=10**9, height=10**9
+        **own,
+        name=name,
+        collection=collection,
+        gallery_version=version,
+        reply_queue=LONGEST_QUEUE,
+        submitted_at=moment,
+        width=size[0],
+        height=size[1],
+        top=numbers[0],
+        max_faces=numbers[1],
+    )
+    body = sent.encode()
+    assert len(body.encode()) <= contract.JOB_LIMIT
+    assert Job.decode(body) == sent
+
+
+@pytest.mark.parametrize("own", [{"person": "ß" * 64}, {"other_name": "漢" * 85}])
+def test_the_longest_names_still_fit_into_a_job(own: dict[str, str]) -> None:
+    sent = job(
+        name="é" * 127 + "a",
+        collection="c" * 40,
+        gallery_version=2**63,
+        reply_queue=LONGEST_QUEUE,
+        width=50_000_000,
+        height=50_000_000,
+        max_faces=1000,
+        **own,
     )
     assert len(sent.encode().encode()) <= contract.JOB_LIMIT
+
+
+def test_a_job_of_before_there_were_pairs_is_read() -> None:
+    fields = json.loads(job().encode())
+    del fields["other_name"]
+    assert Job.decode(json.dumps(fields)) == job()
 
 
 def test_a_job_that_does_not_fit_is_refused() -> None:
@@ -74,6 +133,18 @@ def test_a_result_too_large_for_a_message_stays_in_the_bucket() -> None:
 def test_what_is_no_reply_is_refused(body: str) -> None:
     with pytest.raises(InvalidMessageError):
         contract.decode_reply(body)
+
+
+@pytest.mark.parametrize("operation", [Operation.IDENTIFY, Operation.DETECT, Operation.VERIFY])
+def test_a_failed_question_says_which_and_why(operation: Operation) -> None:
+    failed = contract.failed_result(job(operation=operation), Code.FACE_MISSING, "no face was found in the first photo")
+    assert (failed["operation"], failed["state"], "photo" in failed) == (operation.value, "failed", False)
+    assert failed["error"] == {"code": "face-missing", "detail": "no face was found in the first photo"}
+
+
+def test_the_photos_of_a_pair_lie_side_by_side() -> None:
+    assert contract.other_image_key(ULID) == contract.image_key(ULID) + "-other"
+    assert not contract.is_id(ULID + "-other"), "no call reaches the second photo as if it were a job"
 
 
 def test_a_failed_enrolment_has_a_verdict() -> None:

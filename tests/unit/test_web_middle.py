@@ -1,15 +1,31 @@
 """The web tier's middle over fakes: submission, replies, dead letters, versions."""
 
 import json
+import re
 import threading
 import time
+from dataclasses import replace
 from itertools import count
+from typing import cast
 
 import pytest
+from prometheus_client import generate_latest
 
-from face_common.contract import Code, Job, Operation, encode_reply, failed_result, image_key, result_key
+from face_common.contract import (
+    Code,
+    Face,
+    Job,
+    Operation,
+    Result,
+    encode_reply,
+    failed_result,
+    image_key,
+    other_image_key,
+    result_key,
+)
 from face_common.errors import ServiceError, TransientError
 from face_web.dead_letters import DeadLetters
+from face_web.metrics import WebMetrics
 from face_web.photos import Photo
 from face_web.replies import ReplyRouter
 from face_web.submit import Order, Submitter
@@ -26,7 +42,7 @@ ORDER = Order(Operation.IDENTIFY, "default")
 class Door:
     """A submitter with everything around it in memory."""
 
-    def __init__(self, waiting_limit: int = 2) -> None:
+    def __init__(self, waiting_limit: int = 2, response_queue_url: str = "memory://responses") -> None:
         self.store = MemoryObjectStore()
         self.requests, self.responses = MemoryQueue(), MemoryQueue()
         self.gallery = MemoryGallery()
@@ -40,7 +56,7 @@ class Door:
             replies=self.replies,
             versions=self.versions,
             traffic=self.traffic,
-            response_queue_url="memory://responses",
+            response_queue_url=response_queue_url,
             waiting_limit=waiting_limit,
             uploads_limit=1,
             new_id=lambda: f"{ULID[:-4]}{next(numbers):04d}",
@@ -57,7 +73,7 @@ def soon() -> float:
 
 def test_a_submission_stores_the_photo_and_sends_the_job() -> None:
     door = Door()
-    submission = door.submitter.submit(PHOTO, Order(Operation.ENROL, "team", person="Ada", top=5, max_faces=7))
+    submission = door.submitter.submit([PHOTO], Order(Operation.ENROL, "team", person="Ada", top=5, max_faces=7))
     (sent,) = door.sent()
     assert door.store.objects == {image_key(submission.id): b"bytes"}
     assert sent == job(
@@ -74,9 +90,68 @@ def test_a_submission_stores_the_photo_and_sends_the_job() -> None:
     )
 
 
+def test_a_pair_is_one_job_with_both_photos() -> None:
+    door = Door()
+    other = Photo("other.png", b"more", "image/png", 8, 8)
+    submission = door.submitter.submit([PHOTO, other], Order(Operation.VERIFY, "default"))
+    (sent,) = door.sent()
+    assert door.store.objects == {image_key(submission.id): b"bytes", other_image_key(submission.id): b"more"}
+    assert (sent.operation, sent.name, sent.other_name) == (Operation.VERIFY, "photo.jpg", "other.png")
+    assert (sent.width, sent.height, door.traffic.arrived) == (640, 480, 1)
+    door.submitter.discard(submission.id)
+    assert door.store.objects == {}
+
+
+def test_names_that_do_not_fit_into_a_job_are_refused_before_anything_is_stored() -> None:
+    door = Door(response_queue_url="https://" + "q" * 300)
+    long = [replace(PHOTO, name="é" * 127), replace(PHOTO, name="x" * 255)]
+    with pytest.raises(ServiceError, match="file names of 509 bytes in all are longer") as caught:
+        door.submitter.submit(long, Order(Operation.VERIFY, "default"))
+    assert caught.value.code is Code.NAME_INVALID
+    assert door.store.objects == {}
+    assert (door.sent(), door.replies.waiting(), door.traffic.arrived) == ([], 0, 0)
+    door.submitter.submit([PHOTO, long[0]], Order(Operation.VERIFY, "default"))
+
+
+def test_a_pair_whose_second_photo_cannot_be_stored_sends_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    door = Door()
+    put = door.store.put
+
+    def failing_other(key: str, body: bytes, content_type: str) -> None:
+        if key.endswith("-other"):
+            raise TransientError(Code.STORAGE_UNAVAILABLE, "away")
+        put(key, body, content_type)
+
+    monkeypatch.setattr(door.store, "put", failing_other)
+    with pytest.raises(TransientError):
+        door.submitter.submit([PHOTO, PHOTO], Order(Operation.VERIFY, "default"))
+    assert (door.sent(), door.replies.waiting()) == ([], 0)
+
+
+def test_every_operation_is_counted_and_only_identified_faces_by_decision() -> None:
+    metrics = WebMetrics()
+    place: Face = {
+        "box": {"left": 0, "top": 0, "width": 9, "height": 9},
+        "landmarks": [],
+        "quality": {"size": 9, "sharpness": 1.0, "yaw": 0.0, "score": 1.0, "reasons": []},
+    }
+    for operation in (Operation.IDENTIFY, Operation.DETECT, Operation.VERIFY):
+        done = failed_result(job(operation=operation), Code.INTERNAL, "") | {"state": "done", "faces": [place, place]}
+        if operation is Operation.IDENTIFY:
+            done["faces"] = [{**place, "decision": "unknown"}]
+        if operation is Operation.VERIFY:
+            done["verification"] = {"decision": "same"}
+        metrics.observe(cast("Result", done))
+    text = generate_latest(metrics.registry).decode()
+    for operation in (Operation.IDENTIFY, Operation.DETECT, Operation.VERIFY):
+        assert f'face_web_jobs_total{{operation="{operation.value}",state="done"}} 1.0' in text
+    assert re.findall(r"face_web_faces_total{.*", text) == ['face_web_faces_total{decision="unknown"} 1.0']
+    assert 'face_web_verifications_total{decision="same"} 1.0' in text
+
+
 def test_each_answer_reaches_its_own_request() -> None:
     door = Door()
-    submissions = [door.submitter.submit(PHOTO, ORDER) for _ in range(2)]
+    submissions = [door.submitter.submit([PHOTO], ORDER) for _ in range(2)]
     for sent in reversed(door.sent()):
         door.responses.send(encode_reply(failed_result(sent, Code.IMAGE_UNREADABLE, sent.id)))
     door.responses.send("nonsense")
@@ -97,7 +172,7 @@ def test_an_answer_that_nobody_waits_for_is_dropped() -> None:
 
 def test_a_result_too_large_for_a_reply_is_read_from_the_bucket() -> None:
     door = Door()
-    submission = door.submitter.submit(PHOTO, ORDER)
+    submission = door.submitter.submit([PHOTO], ORDER)
     door.store.put(result_key(submission.id), b'{"id": "large"}', "application/json")
     door.responses.send(json.dumps({"id": submission.id}))
     door.replies.receive()
@@ -106,21 +181,21 @@ def test_a_result_too_large_for_a_reply_is_read_from_the_bucket() -> None:
 
 def test_when_the_wait_is_over_the_bucket_has_the_last_word() -> None:
     door = Door()
-    submission = door.submitter.submit(PHOTO, ORDER)
+    submission = door.submitter.submit([PHOTO], ORDER)
     door.store.put(result_key(submission.id), b'{"id": "x"}', "application/json")
     assert submission.result(time.monotonic()) == {"id": "x"}
 
 
 def test_no_result_in_time_is_none() -> None:
     door = Door()
-    assert door.submitter.submit(PHOTO, ORDER).result(time.monotonic() + 0.01) is None
+    assert door.submitter.submit([PHOTO], ORDER).result(time.monotonic() + 0.01) is None
 
 
 def test_a_photo_that_cannot_be_stored_sends_no_job() -> None:
     door = Door()
     door.store.fault = TransientError(Code.STORAGE_UNAVAILABLE, "away")
     with pytest.raises(TransientError):
-        door.submitter.submit(PHOTO, ORDER)
+        door.submitter.submit([PHOTO], ORDER)
     assert not door.requests.entries
 
 
@@ -179,7 +254,7 @@ def test_a_dead_letter_that_is_no_job_stays_for_an_operator() -> None:
 
 def test_waiting_threads_are_woken_by_the_answer() -> None:
     door = Door()
-    submission = door.submitter.submit(PHOTO, ORDER)
+    submission = door.submitter.submit([PHOTO], ORDER)
     got: list[object] = []
     thread = threading.Thread(target=lambda: got.append(submission.result(soon())))
     thread.start()
@@ -191,7 +266,7 @@ def test_waiting_threads_are_woken_by_the_answer() -> None:
 
 def test_a_result_that_cannot_be_looked_up_is_no_fault_of_the_request() -> None:
     door = Door()
-    submission = door.submitter.submit(PHOTO, ORDER)
+    submission = door.submitter.submit([PHOTO], ORDER)
     door.store.fault = TransientError(Code.STORAGE_UNAVAILABLE, "away")
     assert submission.result(time.monotonic()) is None
 
@@ -231,11 +306,11 @@ def test_a_dead_job_of_a_web_host_that_is_gone_is_settled_all_the_same() -> None
 
 def test_when_the_host_ends_whoever_waits_and_comes_to_wait_looks_for_the_result_once() -> None:
     door = Door()
-    submission = door.submitter.submit(PHOTO, ORDER)
-    answered = door.submitter.submit(PHOTO, ORDER)
+    submission = door.submitter.submit([PHOTO], ORDER)
+    answered = door.submitter.submit([PHOTO], ORDER)
     door.store.put(result_key(answered.id), b'{"id": "stored"}', "application/json")
     door.replies.dismiss()
-    later = door.submitter.submit(PHOTO, ORDER)
+    later = door.submitter.submit([PHOTO], ORDER)
     began = time.monotonic()
     assert (submission.result(soon()), later.result(soon())) == (None, None)
     assert answered.result(soon()) == {"id": "stored"}
@@ -245,7 +320,7 @@ def test_when_the_host_ends_whoever_waits_and_comes_to_wait_looks_for_the_result
 
 def test_a_word_to_itself_ends_the_long_poll_and_is_no_answer() -> None:
     door = Door()
-    submission = door.submitter.submit(PHOTO, ORDER)
+    submission = door.submitter.submit([PHOTO], ORDER)
     polling = threading.Thread(target=door.replies.receive)
     polling.start()
     door.replies.wake()

@@ -48,8 +48,34 @@ class FaceClient:
 
     def identification(self, job_id: str) -> Result:
         """An earlier identification."""
-        result: Result = self._call("GET", f"/v1/identifications/{quote(job_id, safe='')}")
+        return self._look_up("identifications", job_id)
+
+    def verify(self, first: Path, second: Path, *, wait: float = 30.0) -> Result:
+        """Whether the main faces of two photos are one person's: see the result's `verification`.
+
+        Without an answer in `wait` seconds its state is "queued": ask `verification` later.
+        """
+        files = [("image", (photo.name, photo.read_bytes())) for photo in (first, second)]
+        result: Result = self._call("POST", "/v1/verifications", files=files, params={"wait": wait})
         return result
+
+    def verification(self, job_id: str) -> Result:
+        """An earlier verification."""
+        return self._look_up("verifications", job_id)
+
+    def detect(self, photo: Path, *, wait: float = 30.0, max_faces: int = 100) -> Result:
+        """Where faces are in the photo, the most prominent first, and how good they are.
+
+        Without an answer in `wait` seconds its state is "queued" and it has no faces yet: ask `detection` later.
+        """
+        files = {"image": (photo.name, photo.read_bytes())}
+        params = {"wait": wait, "max_faces": max_faces}
+        result: Result = self._call("POST", "/v1/detections", files=files, params=params)
+        return result
+
+    def detection(self, job_id: str) -> Result:
+        """An earlier detection."""
+        return self._look_up("detections", job_id)
 
     def classic(self, photo: Path, *, name: str = "") -> str:
         """The classic form's line, `<file name without extension>:<person>`."""
@@ -94,6 +120,10 @@ class FaceClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _look_up(self, answers: str, job_id: str) -> Result:
+        result: Result = self._call("GET", f"/v1/{answers}/{quote(job_id, safe='')}")
+        return result
 
     def _call(self, method: str, path: str, **options: Any) -> Any:
         answer = self._http.request(method, path, **options)

@@ -4,7 +4,7 @@ import time
 
 from flask import Flask, Response, g, request
 
-from face_web import classic, elasticity, enrolment, identifications, operations, problems
+from face_web import classic, detections, elasticity, enrolment, identifications, operations, problems, verifications
 from face_web.services import Services
 
 
@@ -14,7 +14,7 @@ def create_app(services: Services) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]  # results read best in the contract's order
     problems.register(app)
-    for module in (classic, identifications, enrolment, elasticity, operations):
+    for module in (classic, identifications, verifications, detections, enrolment, elasticity, operations):
         app.register_blueprint(module.blueprint(services))
     _measure(app, services)
     return app

@@ -7,9 +7,8 @@ from flask import Blueprint, Response
 
 from face_common.contract import NO_FACE, UNKNOWN, Code, Operation, Result
 from face_web import elasticity, incoming
-from face_web.identifications import failure
 from face_web.photos import check_photo
-from face_web.problems import problem
+from face_web.problems import failure, problem
 from face_web.services import Services
 from face_web.submit import Order
 
@@ -20,6 +19,8 @@ _WELCOME = """Elastic Face Recognition: a photo goes in, the people in it come b
   curl -F image=@photo.jpg {url}v1/identifications                every face, as JSON
   curl -F image=@jane.jpg {url}v1/people/Jane%20Doe/photos        enrol a person
   curl {url}v1/people                                             who is enrolled
+  curl -F image=@a.jpg -F image=@b.jpg {url}v1/verifications      whether two photos show one person
+  curl -F image=@photo.jpg {url}v1/detections                     where faces are, and how good they are
 """
 
 
@@ -40,7 +41,7 @@ def blueprint(services: Services) -> Blueprint:
             with services.submitter.uploading(patient=True):
                 (upload,) = incoming.uploads("inputFile", 1)
                 photo = check_photo(upload.name, upload.body, services.settings.max_pixels)
-                submission = services.submitter.submit(photo, order)
+                submission = services.submitter.submit([photo], order)
                 del upload, photo  # waiting needs no bytes
             with services.metrics.waiting.track_inprogress():
                 result = submission.result(deadline)
@@ -54,7 +55,7 @@ def blueprint(services: Services) -> Blueprint:
 
 
 def _line(result: Result) -> str:
-    """`<file name without extension>:<person>`; of several faces the largest counts."""
+    """`<file name without extension>:<person>`; of several faces the most prominent counts."""
     faces = result.get("faces", [])
-    answer = (faces[0]["person"] or UNKNOWN) if faces else NO_FACE
+    answer = (faces[0].get("person") or UNKNOWN) if faces else NO_FACE
     return f"{PurePath(result['image']['name']).stem}:{answer}"

@@ -104,7 +104,7 @@ class Enrolment:
                 begun.append(item)
                 continue
             try:
-                begun.append(self._services.submitter.submit(item, order))
+                begun.append(self._services.submitter.submit([item], order))
             except TransientError as error:
                 if not any(isinstance(earlier, Submission) for earlier in begun):
                     raise

@@ -9,6 +9,8 @@ from werkzeug.datastructures import FileStorage
 from face_common.contract import Code, is_collection, is_id, is_person
 from face_common.errors import ServiceError
 
+_MOST_FACES = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
@@ -33,13 +35,21 @@ def _upload(file: FileStorage) -> Upload:
         return Upload(file.filename or "", file.read())
 
 
-def upload_or_body(field: str) -> Upload:
-    """The one file of a multipart field, or the request's body itself (named by the parameter `name`)."""
+def only_photo() -> list[Upload]:
+    """The one file of the multipart field `image`, or the request's body itself (named by the parameter `name`)."""
     if request.mimetype == "multipart/form-data":
-        return uploads(field, 1)[0]
+        return uploads("image", 1)
     if not request.content_length:
-        raise ServiceError(Code.IMAGE_MISSING, f"send the photo as the body, or as the multipart file field '{field}'")
-    return Upload(request.args.get("name", "image"), request.get_data(cache=False))
+        raise ServiceError(Code.IMAGE_MISSING, "send the photo as the body, or as the multipart file field 'image'")
+    return [Upload(request.args.get("name", "image"), request.get_data(cache=False))]
+
+
+def pair() -> list[Upload]:
+    """The two files of the multipart field `image`."""
+    sent = uploads("image", 2)
+    if len(sent) < 2:
+        raise ServiceError(Code.IMAGE_MISSING, "send two photos: the multipart/form-data file field 'image' twice")
+    return sent
 
 
 def base_url() -> str:
@@ -67,6 +77,11 @@ def whole_number(name: str, default: int, low: int, high: int) -> int:
     if value != int(value):
         raise ServiceError(Code.PARAMETER_INVALID, f"{name} is a whole number, not {value:g}")
     return int(value)
+
+
+def max_faces() -> int:
+    """The query parameter `max_faces`."""
+    return whole_number("max_faces", 100, 1, _MOST_FACES)
 
 
 def collection() -> str:

@@ -24,7 +24,10 @@ class WebMetrics:
         self.jobs = Counter(
             "face_web_jobs", "Jobs answered while their client waited", ["operation", "state"], registry=self.registry
         )
-        self.faces = Counter("face_web_faces", "Faces by decision", ["decision"], registry=self.registry)
+        self.faces = Counter("face_web_faces", "Identified faces by decision", ["decision"], registry=self.registry)
+        self.verifications = Counter(
+            "face_web_verifications", "Verifications by decision", ["decision"], registry=self.registry
+        )
         self.job_seconds = Histogram(
             "face_web_job_seconds", "From submission to result", ["operation"], buckets=_SECONDS, registry=self.registry
         )
@@ -81,6 +84,9 @@ class WebMetrics:
         """Count one job's result."""
         self.jobs.labels(result["operation"], result["state"]).inc()
         for face in result.get("faces", ()):
-            self.faces.labels(face["decision"]).inc()
+            if "decision" in face:
+                self.faces.labels(face["decision"]).inc()
+        if "verification" in result:
+            self.verifications.labels(result["verification"]["decision"]).inc()
         if "timing" in result and "total_ms" in result["timing"]:
             self.job_seconds.labels(result["operation"]).observe(result["timing"]["total_ms"] / 1000)

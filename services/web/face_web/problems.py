@@ -6,7 +6,7 @@ import logging
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from face_common.contract import Code
+from face_common.contract import Code, Result
 from face_common.errors import OverloadedError, ServiceError
 
 _log = logging.getLogger(__name__)
@@ -14,6 +14,7 @@ _log = logging.getLogger(__name__)
 STATUS: dict[Code, tuple[int, str]] = {
     Code.BODY_TOO_LARGE: (413, "The request is too large"),
     Code.COLLECTION_INVALID: (400, "Not a collection's name"),
+    Code.FACE_MISSING: (422, "There is no face in the photo"),
     Code.FLEET_UNKNOWN: (503, "The fleet was not seen yet"),
     Code.ID_INVALID: (400, "Not an id"),
     Code.IMAGE_EMPTY: (400, "The photo is empty"),
@@ -57,6 +58,13 @@ def problem(code: Code, detail: str, job_id: str | None = None) -> Response:
     if status in (503, 504):
         response.headers["Retry-After"] = str(_RETRY_SECONDS)
     return response
+
+
+def failure(result: Result) -> Response | None:
+    """The problem of a failed job; None for one that went well."""
+    if result["error"] is None:
+        return None
+    return problem(Code(result["error"]["code"]), result["error"]["detail"], result["id"])
 
 
 def register(app: Flask) -> None:

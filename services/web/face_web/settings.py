@@ -20,8 +20,8 @@ class WebSettings(ScalerSettings):
     longest_queue_seconds: float = Field(
         300.0, gt=0, description="a photo that would wait longer before a worker begins with it is refused with 429"
     )
-    wait_seconds: float = Field(30.0, ge=0, description="how long an identification waits unless it says so")
-    longest_wait_seconds: float = Field(60.0, ge=0, description="how long an identification may ask to wait")
+    wait_seconds: float = Field(30.0, ge=0, description="how long a question about photos waits unless it says so")
+    longest_wait_seconds: float = Field(60.0, ge=0, description="how long a question about photos may ask to wait")
     classic_wait_seconds: float = Field(300.0, ge=1, description="how long the classic form and an enrolment wait")
     drain_seconds: float = Field(30.0, ge=0, description="how long SIGTERM waits for requests that wait for a worker")
     gallery_poll_seconds: float = Field(1.0, gt=0, description="how often enrolments of other web hosts are looked up")

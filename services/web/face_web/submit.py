@@ -2,13 +2,13 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from face_common.contract import Code, Job, Operation, Result, image_key
+from face_common.contract import Code, InvalidMessageError, Job, Operation, Result, image_key, other_image_key
 from face_common.errors import ServiceError, TransientError
 from face_common.ports import ObjectStore, Queue
 from face_common.results import stored_result
@@ -23,7 +23,7 @@ _IMPATIENCE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a client wants to know about a photo."""
+    """What a client wants to know about a photo, or about two."""
 
     operation: Operation
     collection: str
@@ -115,14 +115,20 @@ class Submitter:
         finally:
             self._uploads.release()
 
-    def submit(self, photo: Photo, order: Order) -> Submission:
-        """Put the photo in the bucket and its job on the queue; TransientError when the cloud cannot be reached."""
-        job = self._job(photo, order)
+    def submit(self, photos: Sequence[Photo], order: Order) -> Submission:
+        """Put one photo, or the two of a verification, in the bucket and their job on the queue.
+
+        ServiceError (name-invalid) when their names are too long for a job, TransientError when the cloud cannot be
+        reached.
+        """
+        job = self._job(photos, order)
+        message = _message(job)  # before anything is stored
         reply = self._replies.expect(job.id)  # before sending: the answer may come at once
         try:
-            self._store.put(job.key, photo.body, photo.content_type)
+            for key, photo in zip((job.key, other_image_key(job.id)), photos, strict=False):
+                self._store.put(key, photo.body, photo.content_type)
             self._traffic.submitted(job.id)
-            self._requests.send(job.encode())
+            self._requests.send(message)
         except BaseException:
             self._replies.forget(job.id)
             self._traffic.answered(job.id, None)
@@ -138,15 +144,16 @@ class Submitter:
         return stored_result(self._store, job_id)
 
     def discard(self, job_id: str) -> None:
-        """Remove the job's photo, which is not needed any more; the bucket's lifecycle takes what this cannot."""
+        """Remove the job's photos, which are not needed any more; the bucket's lifecycle takes what this cannot."""
         with suppress(TransientError):
-            self._store.delete([image_key(job_id)])
+            self._store.delete([image_key(job_id), other_image_key(job_id)])
 
     def is_queued(self, job_id: str) -> bool:
         """Whether there is a photo under this id."""
         return self._store.exists(image_key(job_id))
 
-    def _job(self, photo: Photo, order: Order) -> Job:
+    def _job(self, photos: Sequence[Photo], order: Order) -> Job:
+        photo, *others = photos
         job_id = self._new_id()
         return Job(
             id=job_id,
@@ -162,4 +169,15 @@ class Submitter:
             person=order.person,
             top=order.top,
             max_faces=order.max_faces,
+            other_name=others[0].name if others else "",
         )
+
+
+def _message(job: Job) -> str:
+    """The job as it is sent. Only names can make it too long: everything else in it has a bound."""
+    try:
+        return job.encode()
+    except InvalidMessageError as error:
+        length = len((job.name + job.other_name).encode())
+        detail = f"file names of {length} bytes in all are longer than a job can carry; send shorter ones"
+        raise ServiceError(Code.NAME_INVALID, detail) from error
