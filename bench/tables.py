@@ -1,4 +1,4 @@
-"""Results as a table for people and as JSON for programs."""
+"""Results as tables for people and as JSON for programs."""
 
 import json
 from collections.abc import Sequence
@@ -10,14 +10,45 @@ Row = dict[str, str | int | float | None]
 
 
 def report(name: str, title: str, rows: Sequence[Row]) -> None:
-    """Print the rows as a table and write them to bench/out/<name>.json. All rows have the first row's keys."""
+    """Print the rows and write them to bench/out/<name>.json.
+
+    Rows that have a `table` are printed under that heading with their like, the others together.
+    """
+    write(name, rows)
+    show(title, rows)
+
+
+def write(name: str, rows: Sequence[Row]) -> None:
+    """To bench/out/<name>.json, one object a row of the printed tables."""
     OUT.mkdir(exist_ok=True)
     (OUT / f"{name}.json").write_text(json.dumps(rows, indent=2) + "\n")
-    cells = [list(rows[0]), *([_text(value) for value in row.values()] for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+
+
+def show(title: str, rows: Sequence[Row]) -> None:
+    """Print the rows' tables."""
     print(f"\n{title}")
-    for line in cells:
-        print("  " + "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
+    for heading, lines in by_table(rows):
+        if heading:
+            print(f"\n  {heading}")
+        cells = text_cells(lines)
+        widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+        for line in cells:
+            print("  " + "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
+
+
+def by_table(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """The rows by what they have as `table` ('' for none), without it; in the order of their first rows."""
+    tables: dict[str, list[Row]] = {}
+    for row in rows:
+        rest = {column: value for column, value in row.items() if column != "table"}
+        tables.setdefault(str(row.get("table", "")), []).append(rest)
+    return list(tables.items())
+
+
+def text_cells(rows: Sequence[Row]) -> list[list[str]]:
+    """The header and the rows as text; a column that a row lacks is a dash."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    return [columns, *([_text(row.get(column)) for column in columns] for row in rows)]
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -29,6 +60,9 @@ def percentile(values: Sequence[float], share: float) -> float:
 def _text(value: str | float | None) -> str:
     if value is None:
         return "-"
-    if isinstance(value, float):
-        return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
-    return str(value)
+    if not isinstance(value, float):
+        return str(value)
+    size = abs(value)
+    if 0 < size < 0.0005:
+        return f"{value:.1e}"
+    return f"{value:.3f}" if size < 2 else f"{value:.2f}" if size < 20 else f"{value:.1f}"
