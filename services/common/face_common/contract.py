@@ -88,7 +88,10 @@ class Job:
 
     def encode(self) -> str:
         """JSON of at most JOB_LIMIT bytes; InvalidMessageError when the fields do not fit."""
-        body = json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+        fields = asdict(self)
+        if not self.other_name:
+            del fields["other_name"]  # workers of an earlier release, which do not know it, may still be running
+        body = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
         if len(body.encode()) > JOB_LIMIT:
             raise InvalidMessageError(f"the job is longer than {JOB_LIMIT} bytes")
         return body

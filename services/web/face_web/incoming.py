@@ -46,10 +46,9 @@ def only_photo() -> list[Upload]:
 
 def pair() -> list[Upload]:
     """The two files of the multipart field `image`."""
-    sent = uploads("image", 2)
-    if len(sent) < 2:
+    if len(request.files.getlist("image")) < 2:
         raise ServiceError(Code.IMAGE_MISSING, "send two photos: the multipart/form-data file field 'image' twice")
-    return sent
+    return uploads("image", 2)
 
 
 def base_url() -> str:
