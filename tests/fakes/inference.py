@@ -1,33 +1,30 @@
 """An inference pool that answers at once."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
-from face_app.recognition import FaceReading, Reading, Rectangle
+from face_app.handlers import ReleasedError
+from face_app.recognition import FaceReading, PhotoRequest, Reading, Rectangle
 from face_common.templates import DIMENSIONS
 
 Read = Callable[[bytes, int], Reading]
 
 
-class FakeSlot:
-    """A slot whose answers a function makes up."""
-
-    def __init__(self, read: Read) -> None:
-        self.read = read
-
-
 class FakePool:
-    """A pool of one slot."""
+    """A pool of one slot, whose answers a function makes up."""
 
     def __init__(self, read: Read) -> None:
-        self._slot = FakeSlot(read)
+        self._read = read
         self._lock = threading.Lock()
 
-    @contextmanager
-    def slot(self) -> Iterator[FakeSlot]:
+    def read(self, request: PhotoRequest, draining: threading.Event) -> Reading:
         with self._lock:
-            yield self._slot
+            if draining.is_set():
+                raise ReleasedError
+            return self._read(request.body, request.max_faces)
+
+    def read_all(self, requests: Sequence[PhotoRequest], draining: threading.Event) -> list[Reading]:
+        return [self.read(request, draining) for request in requests]
 
 
 def encoding(value: float) -> tuple[float, ...]:

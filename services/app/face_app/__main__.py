@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from face_app.children import Nursery
 from face_app.metrics import WorkerMetrics
-from face_app.pool import InferencePool, Nursery, SlotLimits
+from face_app.pool import InferencePool, SlotLimits
 from face_app.settings import WorkerSettings
 from face_common import logs
 from face_common.loops import Loop
@@ -41,9 +42,14 @@ def run(settings: WorkerSettings, nursery: Nursery, systemd: Systemd) -> None:
 
     metrics = WorkerMetrics()
     nursery.wait_ready()
-    limits = SlotLimits(settings.inference_timeout_seconds, settings.child_jobs, settings.child_resident_mib * 2**20)
+    limits = SlotLimits(
+        seconds=settings.inference_timeout_seconds,
+        jobs=settings.child_jobs,
+        resident_bytes=settings.child_resident_mib * 2**20,
+        batch_photos=settings.batch_photos,
+    )
     pool = InferencePool(nursery, settings.slots, limits, metrics)
-    pool.warm()
+    pool.start()
     parts = assembly.build(settings, nursery, pool, metrics, now=time.time)
 
     def drain(*_: object) -> None:

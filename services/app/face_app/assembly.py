@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import prometheus_client
 
+from face_app.children import Nursery
 from face_app.decision import DecisionRule
 from face_app.gallery_cache import GalleryCache
 from face_app.handlers import Handlers, Identity
 from face_app.metrics import WorkerMetrics
-from face_app.pool import InferencePool, Nursery
+from face_app.pool import InferencePool
 from face_app.reporting import Reporter
 from face_app.settings import WorkerSettings
 from face_app.worker import Pace, Worker
@@ -39,7 +40,8 @@ def build(
     now: Callable[[], float],
 ) -> Parts:
     """The worker's parts, ready to run."""
-    pace = Pace(settings.slots + settings.prefetch, settings.visibility_seconds, settings.receive_wait_seconds)
+    capacity = settings.slots * (1 + settings.prefetch)
+    pace = Pace(capacity, settings.visibility_seconds, settings.receive_wait_seconds)
     aws = Aws(settings, connections=pace.capacity + 4)
     store = S3ObjectStore(aws.s3(), settings.bucket)
     queues = SqsQueues(aws.sqs())

@@ -4,7 +4,6 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,7 +12,7 @@ import numpy as np
 from face_app.decision import DecisionRule, decide
 from face_app.gallery_cache import GalleryCache
 from face_app.matching import Neighbour, nearest_people
-from face_app.recognition import FaceReading, Reading, milliseconds
+from face_app.recognition import FaceReading, PhotoRequest, Reading, milliseconds
 from face_common.contract import Code, EnrolledPhoto, Face, Job, Operation, Result, Timing, Verdict
 from face_common.errors import ObjectMissingError, PermanentError
 from face_common.ports import ObjectStore
@@ -27,18 +26,14 @@ class ReleasedError(Exception):
     """The worker is draining: the job has not been begun and goes back to the queue."""
 
 
-class Slot(Protocol):
-    """Infers one photo at a time."""
-
-    def read(self, body: bytes, max_faces: int) -> Reading:
-        """The photo's faces; PermanentError when it cannot be read."""
-
-
 class Pool(Protocol):
-    """Where slots come from."""
+    """Reads photos in processes of their own."""
 
-    def slot(self) -> AbstractContextManager[Slot]:
-        """Wait for a slot and hold it."""
+    def read(self, request: PhotoRequest, draining: threading.Event) -> Reading:
+        """A photo's faces; PermanentError when it cannot be read, ReleasedError when draining came first."""
+
+    def read_all(self, requests: Sequence[PhotoRequest], draining: threading.Event) -> list[Reading]:
+        """Several photos' faces, read together where that can be; raises what `read` raises."""
 
 
 class GalleryWriter(Protocol):
@@ -94,10 +89,7 @@ class Handlers:
         began = time.perf_counter()
         body = self._fetch(job)
         fetched = time.perf_counter()
-        with self._pool.slot() as slot:
-            if draining.is_set():
-                raise ReleasedError(job.id)
-            reading = slot.read(body, job.max_faces)
+        reading = self._pool.read(PhotoRequest(body, job.max_faces), draining)
         read = time.perf_counter()
         result = self._enrol(job, body, reading) if job.operation is Operation.ENROL else self._identify(job, reading)
         result["timing"] = Timing(

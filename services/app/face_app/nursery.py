@@ -8,6 +8,7 @@ Control socket, nursery's side: sends one JSON message when ready ({"model", "pr
 received forks a child that serves it, and sends {"pid"}.
 """
 
+import gc
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ from multiprocessing.connection import Connection
 
 from face_app import child
 from face_app.engine import load_engine
-from face_app.settings import InferenceSettings
+from face_app.inference import InferenceSettings
 
 
 def run(control: socket.socket, settings: InferenceSettings) -> None:
@@ -27,6 +28,7 @@ def run(control: socket.socket, settings: InferenceSettings) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
     engine = load_engine(settings.engine, settings.profile, settings.cache)
+    gc.freeze()  # a collection in a child must not write to, and so copy, the pages that all share
     answers = Connection(os.dup(control.fileno()), readable=False)
     answers.send_bytes(json.dumps({"model": engine.model, "profile": engine.profile}).encode())
     while True:
@@ -38,7 +40,8 @@ def run(control: socket.socket, settings: InferenceSettings) -> None:
             try:
                 control.close()
                 answers.close()
-                child.serve(Connection(descriptors[0]), engine, settings.memory_bytes)
+                photos = socket.socket(fileno=descriptors[0])
+                child.serve(photos, engine, settings.memory_bytes, settings.batch_photos)
             finally:
                 os._exit(0)  # not sys.exit: nothing of the nursery's may run twice
         os.close(descriptors[0])
@@ -46,4 +49,4 @@ def run(control: socket.socket, settings: InferenceSettings) -> None:
 
 
 if __name__ == "__main__":
-    run(socket.socket(fileno=int(sys.argv[1])), InferenceSettings.model_validate_json(sys.argv[2]))
+    run(socket.socket(fileno=int(sys.argv[1])), InferenceSettings.from_json(sys.argv[2]))

@@ -1,253 +1,254 @@
-"""The inference children of a worker, seen from its parent process."""
+"""A worker's slots: photos wait in one queue for the inference children, and no child waits for a photo."""
 
-import json
 import logging
-import os
-import signal
-import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from queue import SimpleQueue
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, wait
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, field
 from typing import Any
 
+from face_app.children import Child, ChildLostError, ChildOverdueError, Nursery, NurseryLostError, PhotoInMemory
+from face_app.handlers import ReleasedError
 from face_app.metrics import WorkerMetrics
-from face_app.recognition import Reading
-from face_app.settings import InferenceSettings
+from face_app.recognition import PhotoRequest, Reading
 from face_common.contract import Code
 from face_common.errors import PermanentError
 
 _log = logging.getLogger(__name__)
-_ATTEMPTS = 2
-_NURSERY_SECONDS = 120.0  # loading models takes one or two; the first conversion on a slow disk far more
-# A core a child, and no thread in the nursery: one that holds a lock while a child is forked would hang the child. ONNX
-# Runtime's telemetry has a thread from its import on, and has no business in a service that keeps photos to itself.
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
-
-
-class ChildLostError(Exception):
-    """A child died, or was killed because it took too long, while it had a photo in hand."""
-
-    def __init__(self, code: Code, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
-
-
-class NurseryLostError(Exception):
-    """The process that forks children has ended; its own output says why."""
-
-
-@dataclass
-class Child:
-    """One forked inference process."""
-
-    pid: int
-    connection: Connection
-    jobs: int = 0
-    resident_bytes: int = 0
-    killed: bool = False
-
-    def __post_init__(self) -> None:
-        # A descriptor, since the pid of a child that has ended may be another process's by now.
-        self._process = os.pidfd_open(self.pid)
-
-    def ask(self, max_faces: int, body: bytes, timeout: float) -> dict[str, Any]:
-        """The child's answer to one photo; ChildLostError when it dies or needs longer than `timeout` seconds."""
-        # A timer, not a poll: a child that does not even read its photo blocks the sending of it.
-        overdue = threading.Timer(timeout, self._kill)
-        overdue.start()
-        try:
-            self.connection.send_bytes(json.dumps({"max_faces": max_faces}).encode())
-            self.connection.send_bytes(body)
-            answer: dict[str, Any] = json.loads(self.connection.recv_bytes())
-        except (EOFError, OSError) as error:
-            if self.killed:
-                detail = f"reading the photo took longer than {timeout:g} s"
-                raise ChildLostError(Code.INFERENCE_TIMEOUT, detail) from error
-            raise ChildLostError(Code.INFERENCE_FAILED, "the process that read the photo died") from error
-        finally:
-            overdue.cancel()
-            overdue.join()  # a kill under way must not meet a descriptor that is closed and used again
-        self.jobs += 1
-        self.resident_bytes = answer["resident_bytes"]
-        return answer
-
-    def is_gone(self) -> bool:
-        """Whether the idle child has died: an idle child says nothing, so anything to read is the end of the stream."""
-        try:
-            return self.connection.poll(0)
-        except OSError:
-            return True
-
-    def hang_up(self) -> None:
-        """Close the connection and end the child, whatever state it is in."""
-        self.connection.close()
-        self._kill()
-        os.close(self._process)
-
-    def _kill(self) -> None:
-        self.killed = True
-        with suppress(OSError):  # it has ended, or it was hung up meanwhile
-            signal.pidfd_send_signal(self._process, signal.SIGKILL)
-
-
-class Nursery:
-    """The parent's handle on the process that forks children; starts it again when it has died."""
-
-    def __init__(self, settings: InferenceSettings) -> None:
-        self._settings = settings
-        self._lock = threading.Lock()
-        self.model = ""
-        self.profile = ""
-
-    def start(self) -> None:
-        """Begin to load the models; returns at once."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            command = [sys.executable, "-m", "face_app.nursery", str(theirs.fileno()), self._settings.model_dump_json()]
-            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=os.environ | _ONE_THREAD)
-        self._requests = ours
-        self._answers = Connection(os.dup(ours.fileno()), writable=False)
-        self._ready = False
-
-    def wait_ready(self) -> None:
-        """Wait until the models are loaded; NurseryLostError when the process ends instead."""
-        with self._lock:
-            self._await_ready()
-
-    def fork(self) -> Child:
-        """A new child; NurseryLostError when even a new nursery does not come up."""
-        with self._lock:
-            if self._process.poll() is not None:
-                _log.warning("the nursery is gone: starting another")
-                self.close()
-                self.start()
-            self._await_ready()
-            ours, theirs = socket.socketpair()
-            with theirs:
-                socket.send_fds(self._requests, [b"+"], [theirs.fileno()])
-            return Child(int(self._receive()["pid"]), Connection(ours.detach()))
-
-    def close(self) -> None:
-        """Hang up: the nursery ends by itself."""
-        self._requests.close()
-        self._answers.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(5)
-
-    def _await_ready(self) -> None:
-        if not self._ready:
-            answer = self._receive()
-            self.model, self.profile = answer["model"], answer["profile"]
-            self._ready = True
-
-    def _receive(self) -> dict[str, Any]:
-        try:
-            if not self._answers.poll(_NURSERY_SECONDS):
-                self._process.kill()  # a late answer would be taken for that to the next question
-                self._process.wait()
-                raise NurseryLostError(f"no word from the nursery in {_NURSERY_SECONDS:g} s")
-            answer: dict[str, Any] = json.loads(self._answers.recv_bytes())
-        except (EOFError, OSError) as error:
-            raise NurseryLostError("the nursery ended") from error
-        return answer
+_TRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class SlotLimits:
-    """When a slot's child is replaced."""
+    """What a slot's child is given, and when it is replaced."""
 
     seconds: float
     """On one photo."""
     jobs: int
     resident_bytes: int
+    batch_photos: int = 8
+    """The child has twice as many: those that it reads together, and the next, so that it need not wait for them."""
 
 
-class Slot:
-    """The right to infer one photo at a time, with a child that is replaced when it dies, hangs or grows too large."""
+@dataclass(eq=False, slots=True)
+class _Ticket:
+    """A photo that somebody waits for."""
 
-    def __init__(self, nursery: Nursery, limits: SlotLimits, metrics: WorkerMetrics) -> None:
-        self._nursery = nursery
+    photo: PhotoInMemory
+    draining: threading.Event
+    losses: int = 0
+    """Children lost with this photo in hand: after one it is read alone, so that only the guilty fail."""
+    outcome: Future[dict[str, Any]] = field(default_factory=Future)
+
+
+class _Slot:
+    """A child (none until it is needed, and after a loss) and the photos that it has been given."""
+
+    def __init__(self, limits: SlotLimits) -> None:
         self._limits = limits
-        self._metrics = metrics
-        self._child: Child | None = None  # forked when needed: a fork that fails costs the job that asked, not the slot
+        self.child: Child | None = None
+        self.given: deque[_Ticket] = deque()
+        """Oldest first: a child answers in order."""
+        self.begun = 0
+        """How many of the given ones the child has begun to read."""
 
-    def warm(self) -> Child:
-        """The slot's child, alive as far as can be told; forked if there is none."""
-        if self._child is not None and self._child.is_gone():
-            self._replace("died-idle")
-        if self._child is None:
-            self._child = self._nursery.fork()
-        return self._child
+    def has_room(self, ticket: _Ticket) -> bool:
+        """Whether the photo may be given now."""
+        if not self.given:
+            return True
+        lonely = ticket.losses or self.given[0].losses
+        return not lonely and len(self.given) < 2 * self._limits.batch_photos
 
-    def read(self, body: bytes, max_faces: int) -> Reading:
-        """Read a photo.
+    def give(self, ticket: _Ticket) -> None:
+        """Send a photo to the child, or leave it for a child yet to come."""
+        if self.child and not self.given:
+            self.child.begin()
+        self.given.append(ticket)
+        if self.child:
+            with suppress(ChildLostError):  # whoever listens hears of it
+                self.child.send(ticket.photo)
 
-        A photo whose child is lost gets a second child to itself; PermanentError when that is lost too, or when the
-        photo cannot be read.
-        """
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                return self._read_once(body, max_faces)
-            except ChildLostError as error:
-                self._replace(error.code)
-                _log.warning("a child was lost", extra={"reason": str(error), "attempt": attempt})
-                if attempt == _ATTEMPTS:
-                    raise PermanentError(error.code, f"{error}, {_ATTEMPTS} times") from error
-        raise AssertionError("the last attempt returns or raises")
+    def adopt(self, child: Child) -> None:
+        """A new child takes what has been given."""
+        self.child = child
+        self.begun = 0
+        for ticket in self.given:
+            with suppress(ChildLostError):
+                child.send(ticket.photo)
 
-    def close(self) -> None:
-        """End the child."""
-        if self._child is not None:
-            self._child.hang_up()
+    def take(self, count: int) -> list[_Ticket]:
+        """The oldest ones back: they have been answered, or their child is no more."""
+        self.begun = 0
+        return [self.given.popleft() for _ in range(count)]
 
-    def _read_once(self, body: bytes, max_faces: int) -> Reading:
-        child = self.warm()
-        with self._metrics.inferring():
-            answer = child.ask(max_faces, body, self._limits.seconds)
-        if child.jobs >= self._limits.jobs:
-            self._replace("jobs")
-        elif child.resident_bytes > self._limits.resident_bytes:
-            self._replace("resident-size")
-        if "error" in answer:
-            raise PermanentError(Code(answer["error"]["code"]), answer["error"]["detail"])
-        return Reading.from_fields(answer["reading"])
+    def take_begun(self) -> list[_Ticket]:
+        """Back those that a lost child had begun to read; of a child that never said so the first one."""
+        return self.take(min(max(self.begun, 1), len(self.given)))
 
-    def _replace(self, reason: str) -> None:
-        self._metrics.children_replaced.labels(reason).inc()
-        if self._child is not None:
-            self._child.hang_up()
-            self._child = None
+    def reason_to_replace(self, resident_bytes: int) -> str | None:
+        """Why its child should not go on, if so."""
+        if self.child and self.child.photos >= self._limits.jobs:
+            return "jobs"
+        return "resident-size" if resident_bytes > self._limits.resident_bytes else None
 
 
 class InferencePool:
-    """A worker's slots."""
+    """A worker's slots, each with a child and a thread that listens to it.
+
+    Whoever wants a photo read puts it into the queue; whenever something changes, the photos at the head of the queue
+    are given to the children that have the least. Each child always has the next photos at hand while it reads some
+    together. When it is lost, those that it had begun are read once more, each alone; the others just wait again.
+    """
 
     def __init__(self, nursery: Nursery, slots: int, limits: SlotLimits, metrics: WorkerMetrics) -> None:
-        self._slots = [Slot(nursery, limits, metrics) for _ in range(slots)]
-        self._idle: SimpleQueue[Slot] = SimpleQueue()
-        for slot in self._slots:
-            self._idle.put(slot)
+        self._nursery = nursery
+        self._limits = limits
+        self._metrics = metrics
+        self._slots = [_Slot(limits) for _ in range(slots)]
+        self._waiting: deque[_Ticket] = deque()
+        self._changed = threading.Condition()  # its lock guards the queue and the slots
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._attend, args=(slot,), name=f"slot-{number}", daemon=True)
+            for number, slot in enumerate(self._slots)
+        ]
 
-    def warm(self) -> None:
-        """Fork all children now, so that no photo waits for it. Call it before the first slot is taken."""
+    def start(self) -> None:
+        """Fork all children, so that no photo waits for it, and begin to listen."""
         for slot in self._slots:
-            slot.warm()
-
-    @contextmanager
-    def slot(self) -> Iterator[Slot]:
-        """Wait for a slot and hold it."""
-        slot = self._idle.get()
-        try:
-            yield slot
-        finally:
-            self._idle.put(slot)
+            slot.adopt(self._nursery.fork(self._limits.seconds))
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
-        """End all children. Call it when no slot is held."""
-        for slot in self._slots:
-            slot.close()
+        """End all children. Call it when no photo is being read."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+            for slot in self._slots:
+                if slot.child:
+                    slot.child.kill()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the children that there are."""
+        with self._changed:
+            return [slot.child.pid for slot in self._slots if slot.child]
+
+    def read(self, request: PhotoRequest, draining: threading.Event) -> Reading:
+        """A photo's faces.
+
+        PermanentError when it cannot be read or two children were lost with it, ReleasedError when the worker began to
+        drain before a child had room for it, NurseryLostError when there can be no child.
+        """
+        return self.read_all([request], draining)[0]
+
+    def read_all(self, requests: Sequence[PhotoRequest], draining: threading.Event) -> list[Reading]:
+        """Several photos' faces; raises what `read` raises for the first that has none."""
+        with ExitStack() as photos:
+            tickets = [_Ticket(photos.enter_context(closing(PhotoInMemory(request))), draining) for request in requests]
+            with self._changed:
+                self._waiting.extend(tickets)
+                self._hand_out()
+            wait([ticket.outcome for ticket in tickets])
+        return [_reading(ticket.outcome.result()) for ticket in tickets]
+
+    def _hand_out(self) -> None:
+        """Give waiting photos to children that have room. Call it with the lock held."""
+        while self._waiting:
+            ticket = self._waiting[0]
+            open_slots = [slot for slot in self._slots if slot.has_room(ticket)]
+            if ticket.draining.is_set() and not ticket.losses:
+                ticket.outcome.set_exception(ReleasedError())
+            elif open_slots:
+                min(open_slots, key=lambda slot: len(slot.given)).give(ticket)
+            else:
+                return
+            self._waiting.popleft()
+            self._changed.notify_all()  # for a slot without a child
+
+    def _attend(self, slot: _Slot) -> None:
+        """A slot's thread: see that there is a child when there is work, and listen to it."""
+        while not self._closed:
+            child = slot.child or self._fork(slot)
+            if child is None:
+                continue
+            try:
+                message = child.listen(at_work=bool(slot.given))
+            except ChildLostError as error:
+                self._lose(slot, child, error)
+            else:
+                if message:
+                    self._hear(slot, child, message)
+        if slot.child:
+            slot.child.hang_up()
+
+    def _fork(self, slot: _Slot) -> Child | None:
+        """A child for a slot that has work; None when the pool is closed or there is no nursery."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or slot.given)
+            if self._closed:
+                return None
+        try:
+            child = self._nursery.fork(self._limits.seconds)
+        except NurseryLostError as error:  # costs the photos that wait for this child, not the slot
+            with self._changed:
+                tickets = slot.take(len(slot.given))
+            for ticket in tickets:
+                ticket.outcome.set_exception(error)
+            return None
+        with self._changed:
+            slot.adopt(child)
+        return child
+
+    def _hear(self, slot: _Slot, child: Child, message: dict[str, Any]) -> None:
+        """Note what a child has begun; pass on what it has answered, after giving it more to read."""
+        if "begun" in message:
+            slot.begun = message["begun"]
+            return
+        answers = message["answers"]
+        child.photos += len(answers)
+        with self._changed:
+            tickets = slot.take(len(answers))
+            reason = slot.reason_to_replace(message["resident_bytes"])
+            if reason:
+                self._replace(slot, child, reason)
+            self._hand_out()
+        self._metrics.observe_batch(len(answers), message["seconds"], message["cpu_seconds"])
+        for ticket, answer in zip(tickets, answers, strict=True):
+            ticket.outcome.set_result(answer)
+
+    def _lose(self, slot: _Slot, child: Child, error: ChildLostError) -> None:
+        """A child was lost: each photo in its hands is tried once more, alone."""
+        if self._closed:
+            return
+        code = Code.INFERENCE_TIMEOUT if isinstance(error, ChildOverdueError) else Code.INFERENCE_FAILED
+        with self._changed:
+            in_hand = slot.take_begun()
+            for ticket in in_hand:
+                ticket.losses += 1
+            again = [ticket for ticket in in_hand if ticket.losses < _TRIES]
+            self._replace(slot, child, code if in_hand else "died-idle")
+            self._waiting.extendleft(reversed(again))
+            self._hand_out()
+        _log.warning("a child was lost", extra={"reason": str(error), "photos": len(in_hand)})
+        detail = f"the child that read the photo was lost, {_TRIES} times: {error}"
+        for ticket in set(in_hand).difference(again):
+            ticket.outcome.set_exception(PermanentError(code, detail))
+
+    def _replace(self, slot: _Slot, child: Child, reason: str) -> None:
+        """End a child; what it has been given waits again, first in the queue. Call it with the lock held."""
+        self._metrics.children_replaced.labels(reason).inc()
+        self._waiting.extendleft(reversed(slot.take(len(slot.given))))
+        slot.child = None
+        child.hang_up()
+
+
+def _reading(answer: dict[str, Any]) -> Reading:
+    if error := answer.get("error"):
+        raise PermanentError(Code(error["code"]), error["detail"])
+    return Reading.from_fields(answer["reading"])

@@ -4,18 +4,10 @@ import socket
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from face_app.inference import InferenceSettings
 from face_common.settings import CloudSettings
-
-
-class InferenceSettings(BaseModel):
-    """What an inference process needs to know; handed to it as JSON on its command line."""
-
-    engine: str
-    profile: str
-    cache: Path
-    memory_bytes: int
 
 
 class WorkerSettings(CloudSettings):
@@ -27,7 +19,8 @@ class WorkerSettings(CloudSettings):
     )
     report_seconds: float = Field(5.0, gt=0, description="how often the scaling loop is told news of this worker")
     slots: int = Field(1, ge=1, le=256, description="photos inferred at the same time; one a core")
-    prefetch: int = Field(2, ge=0, le=64, description="photos fetched ahead while the slots are busy")
+    batch_photos: int = Field(8, ge=1, le=32, description="photos of which a slot encodes the faces together")
+    prefetch: int = Field(24, ge=0, le=64, description="photos in hand for each slot beside the one that it reads")
     visibility_seconds: int = Field(
         30, ge=3, description="how long a job is hidden after this worker's last sign of life"
     )
@@ -52,4 +45,5 @@ class WorkerSettings(CloudSettings):
             profile=self.profile,
             cache=self.cache_dir.expanduser(),
             memory_bytes=self.child_memory_mib * 2**20,
+            batch_photos=self.batch_photos,
         )
