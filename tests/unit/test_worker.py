@@ -10,10 +10,11 @@ from dataclasses import replace
 
 import pytest
 
-from face_app.decision import DecisionRule
+from face_app.enrolled import Policy, preparing
 from face_app.gallery_cache import GalleryCache
-from face_app.handlers import Handlers, Identity
+from face_app.handlers import Handlers, Identity, Standards
 from face_app.metrics import WorkerMetrics
+from face_app.quality import EnrolmentLimits
 from face_app.recognition import Reading
 from face_app.worker import Pace, Worker
 from face_common.contract import Code, Job, Operation, Result, decode_reply, image_key, result_key
@@ -21,6 +22,7 @@ from face_common.errors import PermanentError, QueueMissingError, TransientError
 from face_common.ports import Message
 from tests.fakes.cloud import MemoryGallery, MemoryObjectStore, MemoryQueue, MemoryQueues
 from tests.fakes.inference import FakePool, Read, encoding, face, reading
+from tests.fakes.population import POPULATION
 from tests.unit.test_contract import ULID, job
 from tests.unit.test_matching import template
 
@@ -51,8 +53,8 @@ class House:
                 store=self.store,
                 pool=FakePool(read),
                 gallery=self.gallery,
-                cache=GalleryCache(self.gallery, "model", self.metrics),
-                rule=DecisionRule(0.6, 0.02),
+                cache=GalleryCache(self.gallery, "model", self.metrics, preparing(POPULATION, Policy(0.01, 0.02, 0.6))),
+                standards=Standards(POPULATION, 0.001, EnrolmentLimits()),
                 identity=Identity("worker-1", "model", "profile"),
                 now=time.time,
             ),

@@ -6,19 +6,38 @@ from dataclasses import dataclass
 import prometheus_client
 
 from face_app.children import Nursery
-from face_app.decision import DecisionRule
+from face_app.deferred import DeferredGallery, EnrolledPeople
+from face_app.enrolled import Policy, preparing
 from face_app.gallery_cache import GalleryCache
-from face_app.handlers import Handlers, Identity
+from face_app.handlers import Handlers, Identity, Standards
 from face_app.metrics import WorkerMetrics
 from face_app.pool import InferencePool
+from face_app.population import population
+from face_app.quality import EnrolmentLimits
 from face_app.reporting import Reporter
 from face_app.settings import WorkerSettings
 from face_app.worker import Pace, Worker
 from face_common.aws import Aws
 from face_common.loops import Loop
-from face_common.ports import ObjectStore
+from face_common.ports import ObjectStore, Queues
 from face_common.s3 import S3ObjectStore
 from face_common.sqs import SqsQueues
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """Where photos, jobs and enrolled people are."""
+
+    store: ObjectStore
+    queues: Queues
+    gallery: EnrolledPeople
+
+
+def aws_cloud(settings: WorkerSettings) -> Cloud:
+    """The deployment's."""
+    aws = Aws(settings, connections=settings.capacity() + 4)
+    store, queues = S3ObjectStore(aws.s3(), settings.bucket), SqsQueues(aws.sqs())
+    return Cloud(store, queues, DeferredGallery(aws.gallery))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,32 +53,31 @@ class Parts:
 
 def build(
     settings: WorkerSettings,
+    cloud: Cloud,
     nursery: Nursery,
     pool: InferencePool,
     metrics: WorkerMetrics,
     now: Callable[[], float],
 ) -> Parts:
     """The worker's parts, ready to run."""
-    capacity = settings.slots * (1 + settings.prefetch)
-    pace = Pace(capacity, settings.visibility_seconds, settings.receive_wait_seconds)
-    aws = Aws(settings, connections=pace.capacity + 4)
-    store = S3ObjectStore(aws.s3(), settings.bucket)
-    queues = SqsQueues(aws.sqs())
-    gallery = aws.gallery()
-    cache = GalleryCache(gallery, nursery.model, metrics)
+    pace = Pace(settings.capacity(), settings.visibility_seconds, settings.receive_wait_seconds)
+    known = population(nursery.model)
+    policy = Policy(settings.false_positive_rate, settings.margin, settings.threshold)
+    cache = GalleryCache(cloud.gallery, nursery.model, metrics, preparing(known, policy))
+    limits = EnrolmentLimits(settings.enrol_side, settings.enrol_sharpness, settings.enrol_yaw)
     handlers = Handlers(
-        store=store,
+        store=cloud.store,
         pool=pool,
-        gallery=gallery,
+        gallery=cloud.gallery,
         cache=cache,
-        rule=DecisionRule(settings.threshold, settings.margin),
+        standards=Standards(known, settings.false_match_rate, limits),
         identity=Identity(settings.worker_name, nursery.model, nursery.profile),
         now=now,
     )
     worker = Worker(
-        requests=queues(settings.request_queue_url),
-        queues=queues,
-        store=store,
+        requests=cloud.queues(settings.request_queue_url),
+        queues=cloud.queues,
+        store=cloud.store,
         handlers=handlers,
         pace=pace,
         metrics=metrics,
@@ -68,7 +86,7 @@ def build(
     if settings.metrics_port:
         prometheus_client.start_http_server(settings.metrics_port, settings.metrics_host, metrics.registry)
     refresh = Loop("gallery-refresh", cache.refresh, pause=settings.gallery_poll_seconds)
-    return Parts(worker, refresh, _reporter(settings, store, worker, pace, now))
+    return Parts(worker, refresh, _reporter(settings, cloud.store, worker, pace, now))
 
 
 def _reporter(

@@ -28,8 +28,19 @@ class WorkerSettings(CloudSettings):
     engine: Literal["fast", "reference"] = Field("fast", description="fast or reference")
     profile: Literal["exact", "balanced", "quick"] = Field("balanced", description="exact, balanced or quick")
     cache_dir: Path = Field(Path("~/.cache/elastic-face"), description="folder for converted models")
-    threshold: float = Field(0.6, gt=0, lt=2, description="largest L2 distance at which a face may be named")
-    margin: float = Field(0.02, ge=0, lt=2, description="how much farther the second person must be")
+    false_positive_rate: float = Field(
+        0.007, gt=0, lt=0.5, description="share of strangers that may be named; sets each collection's threshold"
+    )
+    false_match_rate: float = Field(
+        0.001, ge=0.0001, le=0.3, description="share of pairs of different people that a verification may call the same"
+    )
+    threshold: float | None = Field(
+        None, gt=0, lt=2, description="a fixed distance up to which faces are named, instead of a calibrated one"
+    )
+    margin: float = Field(0.01, ge=0, lt=2, description="how much farther the second person must be")
+    enrol_side: int = Field(30, ge=0, description="smallest face that is enrolled, in pixels")
+    enrol_sharpness: float = Field(5.0, ge=0, description="least sharpness of a face that is enrolled")
+    enrol_yaw: float = Field(0.75, ge=0, description="how far a face that is enrolled may look aside; 1 is a profile")
     gallery_poll_seconds: float = Field(2.0, gt=0, description="how often the gallery's version is looked up")
     inference_timeout_seconds: float = Field(30.0, gt=0, description="a child that takes longer on a photo is replaced")
     child_memory_mib: int = Field(1536, ge=256, description="what a child may allocate beyond the loaded models")
@@ -37,6 +48,10 @@ class WorkerSettings(CloudSettings):
     child_jobs: int = Field(5000, ge=1, description="a child is replaced after so many photos")
     metrics_host: str = Field("127.0.0.1", description="address of the Prometheus endpoint")
     metrics_port: int = Field(0, ge=0, le=65535, description="port of the Prometheus endpoint; 0 for none")
+
+    def capacity(self) -> int:
+        """Jobs that a worker has in hand at the same time."""
+        return self.slots * (1 + self.prefetch)
 
     def inference(self) -> InferenceSettings:
         """The part that the inference processes need."""

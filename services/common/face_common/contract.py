@@ -84,13 +84,16 @@ class Job:
     max_faces: int = 100
     other_name: str = ""
     """File name of the second photo of a verification, which lies at other_image_key(id)."""
+    insist: bool = False
+    """Enrol a photo even if it looks like another person, or unlike this person's others."""
     schema: int = SCHEMA_VERSION
 
     def encode(self) -> str:
         """JSON of at most JOB_LIMIT bytes; InvalidMessageError when the fields do not fit."""
         fields = asdict(self)
-        if not self.other_name:
-            del fields["other_name"]  # workers of an earlier release, which do not know it, may still be running
+        for name in ("other_name", "insist"):
+            if not fields[name]:
+                del fields[name]  # workers of an earlier release, which do not know it, may still be running
         body = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
         if len(body.encode()) > JOB_LIMIT:
             raise InvalidMessageError(f"the job is longer than {JOB_LIMIT} bytes")

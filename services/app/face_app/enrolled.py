@@ -1,0 +1,74 @@
+"""A collection as the worker works with it: searchable, with the threshold that its own people call for. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from face_app.calibration import Population, strangers, threshold
+from face_app.decision import DecisionRule
+from face_app.matching import GalleryIndex, Neighbour, impostor_distances, nearest_people, own_distances
+from face_app.metric import Metric
+from face_common.templates import Encodings, GallerySnapshot
+
+_IMPOSTORS = 2000  # templates that are compared with everybody else; a sample, so that a large gallery loads in time
+_MOST_PRODUCTS = 2 * 10**9  # multiply-adds that this may cost
+_SEED = 1
+_UNLIKE = 0.02  # share of strangers that resemble a person more than a photo that is called inconsistent with them
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the operator decides about naming."""
+
+    rate: float
+    """Share of strangers that may be named."""
+    margin: float
+    """See DecisionRule."""
+    threshold: float | None = None
+    """A fixed distance instead of a calibrated one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Enrolled:
+    """The people of a collection at one version."""
+
+    index: GalleryIndex
+    rule: DecisionRule
+    limit: float
+    """Distance to a person beyond which a photo does not look like them."""
+
+    @property
+    def version(self) -> int:
+        """Of the gallery."""
+        return self.index.version
+
+    def nearest(self, probes: Encodings, count: int) -> list[list[Neighbour]]:
+        """For each probe (M, 128) its nearest people, nearest first."""
+        return nearest_people(self.index, probes, count)
+
+    def own_distance(self, probe: Encodings, person: str) -> float | None:
+        """Distance of one probe (1, 128) to a person; None when nobody has this name."""
+        found = own_distances(self.index, probe, person)
+        return None if found is None else float(found[0])
+
+
+def preparing(population: Population, policy: Policy) -> Callable[[GallerySnapshot], Enrolled]:
+    """What makes a snapshot ready to work with."""
+    metric = Metric("whitened", population.whitening)
+    limit = threshold(population.nearest(1), _UNLIKE)
+
+    def prepare(snapshot: GallerySnapshot) -> Enrolled:
+        index = GalleryIndex.of(snapshot, metric)
+        return Enrolled(index, _rule(_strangers(index, population), policy), limit)
+
+    return prepare
+
+
+def _strangers(index: GalleryIndex, population: Population) -> NormalDist:
+    most = min(_IMPOSTORS, _MOST_PRODUCTS // max(index.snapshot.units.size, 1))
+    return strangers(population, len(index.people), impostor_distances(index, most, _SEED))
+
+
+def _rule(found: NormalDist, policy: Policy) -> DecisionRule:
+    limit = threshold(found, policy.rate) if policy.threshold is None else policy.threshold
+    return DecisionRule(limit, policy.margin, found.cdf(limit))
