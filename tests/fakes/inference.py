@@ -1,5 +1,6 @@
 """An inference pool that answers at once."""
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 
@@ -28,8 +29,9 @@ class FakePool:
 
 
 def encoding(value: float) -> tuple[float, ...]:
-    """An encoding at this distance from encoding(0)."""
-    return (value, *(0.0,) * (DIMENSIONS - 1))
+    """An encoding of unit length at this distance (0 to 2) from encoding(0)."""
+    angle = 2 * math.asin(value / 2)
+    return (math.cos(angle), math.sin(angle), *(0.0,) * (DIMENSIONS - 2))
 
 
 def face(value: float = 0.0, side: int = 100) -> FaceReading:

@@ -1,17 +1,31 @@
 import threading
+from dataclasses import dataclass
 
 import pytest
 
 from face_app.gallery_cache import GalleryCache
 from face_app.metrics import WorkerMetrics
+from face_common.contract import Code
 from face_common.errors import TransientError
 from face_common.templates import GallerySnapshot
 from tests.fakes.cloud import MemoryGallery
 from tests.unit.test_matching import encoding, template
 
 
-def cache_of(gallery: MemoryGallery) -> GalleryCache:
-    return GalleryCache(gallery, "model", WorkerMetrics())
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What these tests make of a snapshot: its people's names."""
+
+    version: int
+    people: tuple[str, ...]
+
+
+def named(snapshot: GallerySnapshot) -> Named:
+    return Named(snapshot.version, tuple(snapshot.people))
+
+
+def cache_of(gallery: MemoryGallery) -> GalleryCache[Named]:
+    return GalleryCache(gallery, "model", WorkerMetrics(), named)
 
 
 def test_a_job_never_sees_an_older_gallery_than_it_asks_for() -> None:
@@ -48,6 +62,42 @@ def test_refresh_loads_what_has_changed_and_nothing_else() -> None:
     assert gallery.loads == 2
 
 
+class BrokenGallery(MemoryGallery):
+    broken = False
+
+    def load(self, collection: str, model: str) -> GallerySnapshot:
+        if self.broken:
+            raise TransientError(Code.STORAGE_UNAVAILABLE, "broken")
+        return super().load(collection, model)
+
+
+def test_what_cannot_be_refreshed_stays_as_it_is() -> None:
+    gallery = BrokenGallery()
+    version = gallery.add("c", [template("a", "1", encoding(0))])
+    cache = cache_of(gallery)
+    before = cache.at_least("c", version)
+    gallery.add("c", [template("b", "2", encoding(1))])
+    gallery.broken = True
+    cache.refresh()
+    assert cache.at_least("c", version) is before
+    with pytest.raises(TransientError, match="broken"):
+        cache.at_least("c", version + 1)
+
+
+def test_a_snapshot_is_prepared_once() -> None:
+    gallery = MemoryGallery()
+    version = gallery.add("c", [template("a", "1", encoding(0))])
+    prepared: list[GallerySnapshot] = []
+
+    def prepare(snapshot: GallerySnapshot) -> Named:
+        prepared.append(snapshot)
+        return named(snapshot)
+
+    cache = GalleryCache(gallery, "model", WorkerMetrics(), prepare)
+    assert cache.at_least("c", version) is cache.at_least("c", version)
+    assert len(prepared) == 1
+
+
 class SlowGallery(MemoryGallery):
     def load(self, collection: str, model: str) -> GallerySnapshot:
         threading.Event().wait(0.1)
@@ -69,7 +119,7 @@ def test_jobs_that_wait_for_the_same_gallery_load_it_once() -> None:
 def test_only_so_many_collections_are_kept() -> None:
     gallery = MemoryGallery()
     metrics = WorkerMetrics()
-    cache = GalleryCache(gallery, "model", metrics)
+    cache = GalleryCache(gallery, "model", metrics, named)
     for number in range(200):
         cache.at_least(f"c-{number}", 0)
     gallery.loads = 0

@@ -5,21 +5,35 @@ version number tells a reader whether it has seen a write.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import lancedb
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from face_common.contract import Code
 from face_common.errors import TransientError
-from face_common.templates import DIMENSIONS, EnrolledPhotoRow, GallerySnapshot, Template
+from face_common.templates import (
+    DIMENSIONS,
+    EncodingBlocks,
+    EnrolledPhotoRow,
+    GallerySnapshot,
+    Strings,
+    Template,
+    TemplateColumns,
+    parsed_digests,
+)
 
 _ATTEMPTS = 8
 _YOUNG = 4  # versions in which another writer may still be making the table
 _SETTLE_SECONDS = 0.1
+_BATCH = 2**15  # rows read at a time: 16 MiB of encodings
+_PHOTO_ID = 26  # bytes of a ULID
 _SCHEMA = pa.schema(
     [
         pa.field("person", pa.string(), nullable=False),
@@ -30,6 +44,9 @@ _SCHEMA = pa.schema(
         pa.field("encoding", pa.list_(pa.float32(), DIMENSIONS), nullable=False),
         pa.field("enrolled_at", pa.float64(), nullable=False),
     ]
+)
+_READ = pa.schema(
+    [*(_SCHEMA.field(name) for name in ("person", "photo", "digest")), pa.field("_rowid", pa.uint64())]
 )
 
 
@@ -52,8 +69,8 @@ class Gallery:
             return GallerySnapshot.of(0, ())
         version = int(table.version)
         table.checkout(version)  # a commit between the two calls must not slip in under the older number
-        templates = (Template(**row) for row in table.to_arrow().to_pylist())
-        return GallerySnapshot.of(version, [template for template in templates if template.model == model])
+        ids, columns = _read_columns(table, model)
+        return GallerySnapshot.laid_out(version, columns, _read_encodings(table, ids))
 
     def add(self, collection: str, templates: Sequence[Template]) -> int:
         """Append templates; the version that holds them.
@@ -115,6 +132,58 @@ class Gallery:
             raise TransientError(Code.STORAGE_UNAVAILABLE, f"the gallery cannot be opened: {error}") from error
         except (RuntimeError, OSError) as error:
             raise TransientError(Code.STORAGE_UNAVAILABLE, f"the gallery cannot be reached: {error}") from error
+
+
+def _read_columns(table: Any, model: str) -> tuple[NDArray[np.uint64], TemplateColumns]:
+    """Everything but the encodings of the templates of this model, and the ids of their rows, ascending."""
+    batches = _scan(table, ["person", "photo", "digest", "model"])
+    kept = [batch.filter(pc.equal(batch["model"], model)).drop_columns(["model"]) for batch in batches]
+    rows = pa.Table.from_batches(kept, schema=_READ).sort_by("_rowid").combine_chunks()
+    coded = _column(rows, "person").dictionary_encode()
+    order = pc.sort_indices(coded.dictionary)
+    ranks = np.empty(len(order), dtype=np.int32)
+    ranks[order.to_numpy()] = np.arange(len(order), dtype=np.int32)
+    photos = _strings(_column(rows, "photo"))
+    width = max(_PHOTO_ID, int(np.diff(photos.offsets).max(initial=0)))
+    columns = TemplateColumns(
+        people=_strings(coded.dictionary.take(order)),
+        owners=ranks[coded.indices.to_numpy()],
+        photos=photos.fixed(width).view(f"S{width}")[:, 0],
+        digests=parsed_digests(_strings(_column(rows, "digest"))),
+    )
+    return rows["_rowid"].to_numpy(), columns
+
+
+def _read_encodings(table: Any, ids: NDArray[np.uint64]) -> EncodingBlocks:
+    """The encodings of the rows with these ids, batch by batch."""
+    for batch in _scan(table, ["encoding"]):
+        here = batch["_rowid"].to_numpy()
+        places = np.minimum(np.searchsorted(ids, here), max(len(ids) - 1, 0))
+        wanted = ids[places] == here if len(ids) else np.zeros(len(here), dtype=bool)
+        yield places[wanted], batch["encoding"].flatten().to_numpy().reshape(-1, DIMENSIONS)[wanted]
+
+
+def _scan(table: Any, columns: Sequence[str]) -> Iterator[Any]:
+    """The table's rows with their ids, batch by batch."""
+    query = table.search().select(list(columns)).with_row_id(True).limit(None)
+    batches = iter(_attempt(partial(query.to_batches, _BATCH)))
+    while (batch := _attempt(partial(next, batches, None))) is not None:
+        yield batch
+
+
+def _column(rows: Any, name: str) -> Any:
+    """A column of a table in one piece."""
+    chunks = rows[name].chunks
+    return chunks[0] if chunks else pa.array([], rows.schema.field(name).type)
+
+
+def _strings(column: Any) -> Strings:
+    """An Arrow array of strings, without a copy."""
+    _, offsets, text = column.buffers()
+    if not len(column):
+        return Strings.of(())
+    ends = np.frombuffer(offsets, dtype=np.int32)[column.offset : column.offset + len(column) + 1]
+    return Strings(np.frombuffer(text or b"", dtype=np.uint8), ends)
 
 
 def _attempt(call: Callable[[], Any]) -> Any:
