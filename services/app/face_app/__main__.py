@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from face_app.children import Nursery
-from face_app.metrics import WorkerMetrics
-from face_app.pool import InferencePool, SlotLimits
 from face_app.settings import WorkerSettings
 from face_common import logs
 from face_common.loops import Loop
@@ -38,9 +36,12 @@ def main() -> int:
 
 def run(settings: WorkerSettings, nursery: Nursery, systemd: Systemd) -> None:
     """Build the worker's parts and let it work."""
-    from face_app import assembly  # boto3 and LanceDB take seconds to import
+    from face_app import assembly  # boto3 and others take long to import
+    from face_app.metrics import WorkerMetrics
+    from face_app.pool import InferencePool, SlotLimits
 
     metrics = WorkerMetrics()
+    cloud = assembly.aws_cloud(settings)
     nursery.wait_ready()
     limits = SlotLimits(
         seconds=settings.inference_timeout_seconds,
@@ -50,7 +51,7 @@ def run(settings: WorkerSettings, nursery: Nursery, systemd: Systemd) -> None:
     )
     pool = InferencePool(nursery, settings.slots, limits, metrics)
     pool.start()
-    parts = assembly.build(settings, nursery, pool, metrics, now=time.time)
+    parts = assembly.build(settings, cloud, nursery, pool, metrics, now=time.time)
 
     def drain(*_: object) -> None:
         systemd.stopping()

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
-from face_common.gallery import Gallery
 from face_common.settings import CloudSettings
 
 if TYPE_CHECKING:
+    from face_common.gallery import Gallery
     from types_boto3_ec2 import EC2Client
     from types_boto3_s3 import S3Client
     from types_boto3_sqs import SQSClient
@@ -55,8 +55,10 @@ class Aws:
         config = self._config.merge(Config(retries={"total_max_attempts": 1}, read_timeout=5))
         return self._session.client("ec2", endpoint_url=endpoint_url or self._settings.endpoint_url, config=config)
 
-    def gallery(self) -> Gallery:
+    def gallery(self) -> "Gallery":
         """The gallery in the deployment's bucket. On AWS LanceDB finds the host's role by itself."""
+        from face_common.gallery import Gallery  # LanceDB takes seconds to import
+
         options = {"region": self._settings.region}
         if self._settings.endpoint_url:
             options |= {"endpoint": self._settings.endpoint_url, "allow_http": "true"}
