@@ -7,10 +7,12 @@ import PIL.Image
 
 from face_common.contract import Code, is_image_name
 from face_common.errors import ServiceError
+from face_web import heic
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 _HEAD_BYTES = 2**20  # cameras put less than a tenth of this before the size
-_CONTENT_TYPES = {name: f"image/{name.lower()}" for name in _FORMATS}
+_CONTENT_TYPES = {name: f"image/{name.lower()}" for name in (*_FORMATS, "HEIC")} | {"MPO": "image/jpeg"}
+"""MPO is Pillow's name for a JPEG that has another one behind it, as phones write for depth and stereo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ def _head(body: bytes) -> bytes:
 def _header(name: str, body: bytes) -> tuple[str, int, int]:
     """Format, width and height from the file's first bytes. Pillow's open() reads headers and decodes nothing."""
     try:
+        if heic.is_heic(body):
+            return "HEIC", *heic.stored_size(body)
         with PIL.Image.open(io.BytesIO(_head(body)), formats=_FORMATS) as picture:
             return picture.format or "", picture.width, picture.height
     except PIL.Image.DecompressionBombError as error:
@@ -63,5 +67,5 @@ def _header(name: str, body: bytes) -> tuple[str, int, int]:
     # Pillow's plugins raise whatever a broken header leads them to, SyntaxError and struct.error among it.
     except Exception as error:
         raise ServiceError(
-            Code.TYPE_UNSUPPORTED, f"{name} is not a readable {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]} file"
+            Code.TYPE_UNSUPPORTED, f"{name} is not a readable {', '.join(_FORMATS)} or HEIC file"
         ) from error
