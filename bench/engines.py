@@ -7,7 +7,7 @@ each interpreter that asks for it.
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face_app.engine import PROFILES, load_engine
+from face_app.quality import is_fit
 from face_app.recognition import Engine, PhotoRequest, Reading, Rectangle, read_photo, read_photos
 from local.stack import ROOT
 
@@ -34,7 +35,9 @@ _CHUNK = 16  # photos a task
 
 Encoding = NDArray[np.float32]
 Look = tuple[Path, bool]
-"""A photo, and whether it is read as carefully as one that is enrolled or verified."""
+"""A photo, and whether it is read as carefully as one that is enrolled or compared."""
+Encoded = Mapping[Look, Encoding | None]
+"""The most prominent face's encoding in each look; None where no face was found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +53,16 @@ def describe(name: str, photo: Path) -> FoundFaces:
     return _describe_by_library(photo) if name == LIBRARY else _describe_by_profile(_engine(name), photo)
 
 
-def encode_all(looks: Sequence[Look]) -> dict[str, dict[Look, Encoding | None]]:
-    """The most prominent face's encoding in each look, by engine; None where no face was found. Uses all cores."""
-    found: dict[str, dict[Look, Encoding | None]] = {}
+def encode_all(looks: Iterable[Look]) -> dict[str, Encoded]:
+    """What each engine sees in the photos. Uses all cores."""
+    found: dict[str, Encoded] = {}
     ordered = sorted(looks)
     chunks = [ordered[start : start + _CHUNK] for start in range(0, len(ordered), _CHUNK)]
     for name in PROFILES:
         _engine(name)  # converts the model before several would at once
     with ProcessPoolExecutor(CORES, mp_context=get_context("spawn")) as readers:
         for name in ENGINES:
-            print(f"  {len({photo for photo, _ in looks})} photos with {name} ...", file=sys.stderr, flush=True)
+            print(f"  {len({photo for photo, _ in ordered})} photos with {name} ...", file=sys.stderr, flush=True)
             parts = readers.map(_encode_chunk, [name] * len(chunks), chunks)
             found[name] = {look: encoding for part in parts for look, encoding in part}
     return found
@@ -69,14 +72,13 @@ def _encode_chunk(name: str, looks: Sequence[Look]) -> list[tuple[Look, Encoding
     if name == LIBRARY:
         return [(look, _main_face_by_library(look[0])) for look in looks]
     requests = [PhotoRequest(photo.read_bytes(), max_faces=1, careful=careful) for photo, careful in looks]
-    return [
-        (look, _main_face(reading)) for look, reading in zip(looks, read_photos(_engine(name), requests), strict=True)
-    ]
+    readings = read_photos(_engine(name), requests)
+    return [(look, _main_face(reading, look[1])) for look, reading in zip(looks, readings, strict=True)]
 
 
-def _main_face(reading: Reading | Exception) -> Encoding | None:
-    """An unreadable photo shows no face."""
-    if isinstance(reading, Exception) or not reading.faces:
+def _main_face(reading: Reading | Exception, careful: bool) -> Encoding | None:
+    """None where the worker would name nobody: no face, a photo that cannot be read, a probe that is too poor."""
+    if isinstance(reading, Exception) or not reading.faces or not (careful or is_fit(reading.faces[0])):
         return None
     return np.array(reading.faces[0].encoding, dtype=np.float32)
 

@@ -65,4 +65,4 @@ def _text(value: str | float | None) -> str:
     size = abs(value)
     if 0 < size < 0.0005:
         return f"{value:.1e}"
-    return f"{value:.3f}" if size < 2 else f"{value:.2f}" if size < 20 else f"{value:.1f}"
+    return f"{value:.3f}" if size < 2 else f"{value:.2f}" if size < 100 else f"{value:.1f}"
