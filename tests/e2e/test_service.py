@@ -63,6 +63,59 @@ def test_not_waiting_and_looking_later(face: FaceClient, samples: Path) -> None:
     assert (result["state"], len(result["faces"])) == ("done", 1)
 
 
+def test_two_photos_are_of_one_person_or_not(face: FaceClient, samples: Path) -> None:
+    same = face.verify(samples / "obama.jpg", samples / "obama2.jpg")
+    found = same["verification"]
+    assert (same["operation"], same["state"], found["decision"]) == ("verify", "done", "same")
+    assert 0 < found["distance"] <= found["threshold"]
+    assert 0 < found["l2_distance"] < 0.6
+    assert 0 < found["expected_false_match_rate"] < 0.01
+    assert (same["image"]["name"], same["other_image"]["name"]) == ("obama.jpg", "obama2.jpg")
+    assert [len(face["landmarks"]) for face in same["faces"]] == [5, 5]
+    assert face.verification(same["id"]) == same
+    for other in ("biden.jpg", "astronaut.png"):
+        found = face.verify(samples / "obama2.jpg", samples / other)["verification"]
+        assert found["decision"] == "different"
+        assert found["distance"] > found["threshold"]
+    assert face.people() == {}, "nobody was enrolled by it"
+
+
+@pytest.mark.parametrize(
+    ("names", "which"), [(("chelsea.png", "obama.jpg"), "first"), (("obama.jpg", "chelsea.png"), "second")]
+)
+def test_a_photo_without_a_face_has_nobody_to_compare(
+    face: FaceClient, samples: Path, names: tuple[str, str], which: str
+) -> None:
+    with pytest.raises(FaceServiceError, match=f"{which} photo") as caught:
+        face.verify(samples / names[0], samples / names[1])
+    assert (caught.value.status, caught.value.code) == (422, "face-missing")
+
+
+def test_a_pair_is_kept_side_by_side_and_looked_up_as_such(stack: Stack, face: FaceClient, samples: Path) -> None:
+    queued = face.verify(samples / "obama.jpg", samples / "biden.jpg", wait=0)
+    deadline = time.monotonic() + 20
+    while (result := face.verification(queued["id"]))["state"] == "queued":  # type: ignore[comparison-overlap]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert result["verification"]["decision"] == "different"
+    assert [_stored(stack, queued["id"]), _stored(stack, f"{queued['id']}-other")] == [200, 200]
+    for look_up in (face.identification, face.detection):
+        with pytest.raises(FaceServiceError, match="not-found"):
+            look_up(queued["id"])
+
+
+@pytest.mark.parametrize("name", ["obama2.jpg", "biden.jpg", "astronaut.png", "chelsea.png"])
+def test_detection_finds_the_faces_that_identification_decides_about(
+    face: FaceClient, samples: Path, name: str
+) -> None:
+    detected, identified = face.detect(samples / name), face.identify(samples / name)
+    assert (detected["operation"], detected["image"]) == ("detect", identified["image"])
+    assert [found["box"] for found in detected["faces"]] == [found["box"] for found in identified["faces"]]
+    assert [found["quality"] for found in detected["faces"]] == [found["quality"] for found in identified["faces"]]
+    assert all(set(found) == {"box", "landmarks", "quality"} for found in detected["faces"])
+    assert face.detection(detected["id"]) == detected
+
+
 def test_many_clients_at_once_each_get_their_own_answer(face: FaceClient, samples: Path) -> None:
     face.enrol("Biden", [samples / "biden.jpg"])
     expected = {"biden.jpg": "Biden", "astronaut.png": "unknown", "chelsea.png": "no-face"}
@@ -107,7 +160,9 @@ def _stored(stack: Stack, photo: str | None) -> int:
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-@pytest.mark.parametrize(("path", "field"), [("/", "inputFile"), ("/v1/identifications", "image")])
+@pytest.mark.parametrize(
+    ("path", "field"), [("/", "inputFile"), ("/v1/identifications", "image"), ("/v1/detections", "image")]
+)
 def test_bad_photos_get_clear_errors(
     stack: Stack, path: str, field: str, name: str, body: bytes, status: int, code: str
 ) -> None:
@@ -143,6 +198,7 @@ def test_all_faces_of_a_group(face: FaceClient, face_data: Path) -> None:
     faces = face.identify(groups / "bbt4.jpg")["faces"]
     assert len(faces) == 6
     assert len({found["person"] for found in faces if found["person"]}) >= 3
+    assert [found["box"] for found in face.detect(groups / "bbt4.jpg")["faces"]] == [found["box"] for found in faces]
 
 
 def test_wrong_requests(face: FaceClient, samples: Path, stack: Stack) -> None:

@@ -39,7 +39,7 @@ people = (st.text(min_size=1, max_size=128) | filled(128)).filter(contract.is_pe
 collections = st.from_regex(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", fullmatch=True)
 photos_of = st.one_of(
     st.fixed_dictionaries({"operation": st.sampled_from([Operation.IDENTIFY, Operation.DETECT])}),
-    st.fixed_dictionaries({"operation": st.just(Operation.ENROL), "person": people}),
+    st.fixed_dictionaries({"operation": st.just(Operation.ENROL), "person": people, "insist": st.booleans()}),
     st.fixed_dictionaries({"operation": st.just(Operation.VERIFY), "other_name": image_names}),
 )
 """What a job of each operation has of its own."""
@@ -97,7 +97,7 @@ def test_the_longest_names_still_fit_into_a_job(own: dict[str, str]) -> None:
 
 
 def test_a_job_about_one_photo_is_what_earlier_releases_know() -> None:
-    assert "other_name" not in json.loads(job().encode())
+    assert not {"other_name", "insist"} & json.loads(job().encode()).keys()
     assert json.loads(job(other_name="b.jpg").encode())["other_name"] == "b.jpg"
 
 

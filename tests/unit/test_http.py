@@ -6,14 +6,14 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from face_app.recognition import Reading
-from face_common.contract import Code
+from face_common.contract import Code, EnrolledPhoto, Result, Verdict, failed_result
 from face_common.errors import PermanentError, TransientError
 from face_common.loops import Loop
 from face_common.ports import Counts
@@ -24,17 +24,18 @@ from face_web.problems import STATUS
 from face_web.replies import ReplyRouter
 from face_web.services import Services
 from face_web.settings import WebSettings
-from face_web.submit import Submitter
+from face_web.submit import Submission, Submitter
 from face_web.traffic import Traffic
 from face_web.versions import GalleryVersions
 from tests.fakes.inference import Read, face, reading
 from tests.pictures import picture, png_claiming
-from tests.unit.test_contract import ULID
+from tests.unit.test_contract import ULID, job
 from tests.unit.test_scaler import House as ScalingHouse
-from tests.unit.test_worker import REPLIES, House
+from tests.unit.test_worker import REPLIES, House, eventually
 
 ADA, BOB = picture("PNG", (10, 10)), picture("PNG", (20, 10))
 """The made-up engine sees a different person in each."""
+ADA_AGAIN = picture("PNG", (11, 11))
 NOBODY, BROKEN, BOTH = picture("PNG", (30, 10)), picture("PNG", (40, 10)), picture("PNG", (50, 10))
 
 
@@ -44,8 +45,8 @@ def see(body: bytes, most: int) -> Reading:
     if body == NOBODY:
         return reading()
     if body == BOTH:
-        return reading(face(5.0), face(0.0, side=90))
-    return reading(face(0.0 if body == ADA else 5.0))
+        return reading(face(1.5), face(0.0, side=90))
+    return reading(face(1.5 if body == BOB else 0.0))
 
 
 def nothing_until(event: threading.Event) -> Read:
@@ -215,8 +216,8 @@ def test_wrong_parameters_are_named(client: FlaskClient, query: str) -> None:
 
 
 def test_a_collection_must_have_a_plain_name(client: FlaskClient) -> None:
-    for path in ("/v1/identifications", "/v1/people/Ada/photos"):
-        assert_problem(send(client, f"{path}?collection=../x", ADA), Code.COLLECTION_INVALID)
+    for path in ("/v1/identifications", "/v1/verifications", "/v1/detections", "/v1/people/Ada/photos"):
+        assert_problem(send(client, f"{path}?collection=../x", ADA, ADA), Code.COLLECTION_INVALID)
     assert_problem(client.get("/v1/people?collection=X"), Code.COLLECTION_INVALID)
 
 
@@ -233,7 +234,9 @@ def test_the_classic_form_keeps_inner_dots(client: FlaskClient) -> None:
     assert send(client, "/", NOBODY, field="inputFile", name="a.b.png").text == "a.b:no-face"
 
 
-@pytest.mark.parametrize(("path", "field"), [("/", "inputFile"), ("/v1/identifications", "image")])
+@pytest.mark.parametrize(
+    ("path", "field"), [("/", "inputFile"), ("/v1/identifications", "image"), ("/v1/detections", "image")]
+)
 class TestBadPhotos:
     def test_missing(self, client: FlaskClient, path: str, field: str) -> None:
         assert_problem(client.post(path), Code.IMAGE_MISSING)
@@ -258,7 +261,8 @@ class TestBadPhotos:
 
     def test_broken(self, client: FlaskClient, path: str, field: str) -> None:
         problem = assert_problem(send(client, path, BROKEN, field=field), Code.IMAGE_UNREADABLE)
-        assert client.get(f"/v1/identifications/{problem['id']}").get_json()["state"] == "failed"
+        place = "/v1/identifications" if path == "/" else path
+        assert client.get(f"{place}/{problem['id']}").get_json()["state"] == "failed"
 
     def test_large_body(self, client: FlaskClient, path: str, field: str) -> None:
         assert_problem(send(client, path, b"x" * 70_000, field=field), Code.BODY_TOO_LARGE)
@@ -293,6 +297,37 @@ def test_an_enrolment_without_an_accepted_photo_is_422_with_the_verdicts(client:
     assert client.get("/v1/people").get_json()["people"] == []
 
 
+@pytest.mark.parametrize("verdict", sorted(set(get_args(Verdict)) - {"queued"}))
+def test_whatever_the_verdict_only_an_accepted_photo_is_kept(
+    client: FlaskClient, service: Service, monkeypatch: pytest.MonkeyPatch, verdict: Verdict
+) -> None:
+    photo: EnrolledPhoto = {"photo": ULID, "name": "photo.png", "verdict": verdict, "detail": "why"}
+
+    def decided(submission: Submission, deadline: float) -> Result:
+        return {**failed_result(job(), Code.INTERNAL, ""), "operation": "enrol", "photo": photo}
+
+    monkeypatch.setattr(Submission, "result", decided)
+    answer = enrol(client, "Ada", ADA)
+    assert answer.get_json() == {"person": "Ada", "photos": [photo]}
+    assert answer.status_code == (201 if verdict == "accepted" else 422)
+    kept = [key for key in service.house.store.objects if key.startswith("images/")]
+    assert len(kept) == (1 if verdict == "accepted" else 0)
+
+
+@pytest.mark.parametrize(
+    ("person", "photo", "verdict"), [("Bob", ADA_AGAIN, "looks-like-another"), ("Ada", BOB, "inconsistent")]
+)
+def test_who_insists_enrols_against_the_likeness(client: FlaskClient, person: str, photo: bytes, verdict: str) -> None:
+    enrol(client, "Ada", ADA)
+    refused = enrol(client, person, photo)
+    assert (refused.status_code, refused.get_json()["photos"][0]["verdict"]) == (422, verdict)
+    refused = send(client, f"/v1/people/{person}/photos?insist=false", photo)
+    assert (refused.status_code, refused.get_json()["photos"][0]["verdict"]) == (422, verdict)
+    accepted = send(client, f"/v1/people/{person}/photos?insist=true", photo)
+    assert (accepted.status_code, accepted.get_json()["photos"][0]["verdict"]) == (201, "accepted")
+    assert_problem(send(client, f"/v1/people/{person}/photos?insist=yes", photo), Code.PARAMETER_INVALID)
+
+
 def test_people_are_listed_and_removed(client: FlaskClient, service: Service) -> None:
     enrol(client, "Ada", ADA)
     enrol(client, "Bob", BOB)
@@ -312,7 +347,7 @@ def test_people_are_listed_and_removed(client: FlaskClient, service: Service) ->
 
 def test_one_photo_is_removed(client: FlaskClient) -> None:
     enrol(client, "Ada", ADA)
-    enrol(client, "Ada", picture("PNG", (11, 11)))
+    enrol(client, "Ada", ADA_AGAIN)
     photo = client.get("/v1/people/Ada").get_json()["photos"][0]["photo"]
     assert client.delete(f"/v1/people/Ada/photos/{photo}").get_json()["photos"] == [photo]
     assert client.get("/v1/people").get_json()["people"] == [{"person": "Ada", "photos": 1}]
@@ -320,14 +355,170 @@ def test_one_photo_is_removed(client: FlaskClient) -> None:
     assert_problem(client.delete("/v1/people/Ada/photos/x"), Code.ID_INVALID)
 
 
-def test_an_enrolment_is_no_identification(client: FlaskClient) -> None:
+def pair(
+    client: FlaskClient, first: bytes, second: bytes, query: str = "", names: tuple[str, str] = ("a.png", "b.png")
+) -> TestResponse:
+    files = [(io.BytesIO(body), name) for body, name in zip((first, second), names, strict=True)]
+    path = f"/v1/verifications{query}"
+    return client.post(path, data={"image": files}, content_type="multipart/form-data")
+
+
+class TestVerification:
+    def test_one_person_is_the_same(self, client: FlaskClient) -> None:
+        answer = pair(client, ADA, ADA)
+        assert (answer.status_code, answer.get_json()["operation"]) == (200, "verify")
+        found = answer.get_json()["verification"]
+        assert set(found) == {"decision", "distance", "threshold", "expected_false_match_rate", "l2_distance"}
+        assert (found["decision"], found["distance"], found["l2_distance"]) == ("same", 0, 0)
+
+    def test_two_people_are_different(self, client: FlaskClient) -> None:
+        body = pair(client, ADA, BOB).get_json()
+        found = body["verification"]
+        assert found["decision"] == "different"
+        assert found["distance"] > found["threshold"] > 0
+        assert (body["image"]["name"], body["other_image"]["name"]) == ("a.png", "b.png")
+        assert [set(face) for face in body["faces"]] == [{"box", "landmarks", "quality"}] * 2
+
+    def test_the_main_faces_count(self, client: FlaskClient) -> None:
+        body = pair(client, BOTH, BOB).get_json()
+        assert (body["verification"]["decision"], len(body["faces"])) == ("same", 2)
+        assert [face["box"]["width"] for face in body["faces"]] == [100, 100]
+
+    def test_the_gallery_says_nothing(self, client: FlaskClient) -> None:
+        enrol(client, "Ada", ADA)
+        assert pair(client, ADA, ADA, "?collection=other").get_json()["verification"]["decision"] == "same"
+        assert "Ada" not in pair(client, ADA, ADA).text
+
+    @pytest.mark.parametrize(
+        ("first", "second", "which"), [(NOBODY, ADA, "first"), (ADA, NOBODY, "second")], ids=["first", "second"]
+    )
+    def test_a_photo_without_a_face(self, client: FlaskClient, first: bytes, second: bytes, which: str) -> None:
+        problem = assert_problem(pair(client, first, second), Code.FACE_MISSING)
+        assert f"the {which} photo" in problem["detail"]
+        looked = client.get(f"/v1/verifications/{problem['id']}").get_json()
+        assert (looked["state"], looked["error"]["code"]) == ("failed", "face-missing")
+
+    @pytest.mark.parametrize(("first", "second"), [(BROKEN, ADA), (ADA, BROKEN)], ids=["first", "second"])
+    def test_a_photo_that_cannot_be_read(self, client: FlaskClient, first: bytes, second: bytes) -> None:
+        assert_problem(pair(client, first, second), Code.IMAGE_UNREADABLE)
+
+    def test_a_pair_is_two_photos(self, client: FlaskClient) -> None:
+        for response in (
+            client.post("/v1/verifications"),
+            client.post("/v1/verifications", data=ADA, content_type="image/png"),
+            send(client, "/v1/verifications", ADA, ADA, field="photo"),
+            send(client, "/v1/verifications", ADA),
+        ):
+            assert "twice" in assert_problem(response, Code.IMAGE_MISSING)["detail"]
+        assert_problem(send(client, "/v1/verifications", ADA, ADA, ADA), Code.PARAMETER_INVALID)
+
+    @pytest.mark.parametrize("turn", [1, -1])
+    @pytest.mark.parametrize(
+        ("body", "name", "code"),
+        [
+            (b"", "b.png", Code.IMAGE_EMPTY),
+            (b"text", "b.png", Code.TYPE_UNSUPPORTED),
+            (png_claiming(60_000, 60_000), "b.png", Code.IMAGE_TOO_LARGE),
+            (ADA, "b:c.png", Code.NAME_INVALID),
+        ],
+        ids=lambda value: value.value if isinstance(value, Code) else "",
+    )
+    def test_a_pair_of_which_one_is_no_photo_stores_nothing(
+        self, client: FlaskClient, service: Service, turn: int, body: bytes, name: str, code: Code
+    ) -> None:
+        bodies, names = (ADA, body)[::turn], ("a.png", name)[::turn]
+        assert_problem(pair(client, bodies[0], bodies[1], names=(names[0], names[1])), code)
+        assert (service.house.store.objects, service.house.requests.entries) == ({}, [])
+
+    def test_the_limit_counts_both(self, client: FlaskClient) -> None:
+        half = ADA + b"\0" * 40_000
+        assert pair(client, ADA, half).status_code == 200
+        assert_problem(pair(client, half, half), Code.BODY_TOO_LARGE)
+
+    def test_the_longest_names(self, client: FlaskClient) -> None:
+        assert pair(client, ADA, ADA, names=("é" * 127, "x" * 255)).status_code == 200
+
+    def test_names_too_long_together(
+        self, client: FlaskClient, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(service.services.submitter, "_response_queue_url", "https://" + "q" * 300)
+        problem = assert_problem(pair(client, ADA, ADA, names=("x" * 250, "y" * 250)), Code.NAME_INVALID)
+        assert "500 bytes" in problem["detail"]
+        assert service.house.store.objects == {}
+
+    def test_not_waiting_and_looking_later(self, client: FlaskClient, service: Service) -> None:
+        go_on = threading.Event()
+        service.read = nothing_until(go_on)
+        queued = pair(client, ADA, BOB, "?wait=0")
+        assert (queued.status_code, queued.get_json()["state"]) == (202, "queued")
+        place = queued.headers["Location"]
+        assert place == f"/v1/verifications/{queued.get_json()['id']}"
+        assert client.get(place).get_json() == queued.get_json()
+        go_on.set()
+        eventually(lambda: client.get(place).get_json()["state"] == "failed")
+        assert client.get(place).get_json()["error"]["code"] == "face-missing"
+
+
+class TestDetection:
+    def test_faces_have_a_place_and_no_name(self, client: FlaskClient) -> None:
+        enrol(client, "Ada", ADA)
+        answer = send(client, "/v1/detections", BOTH)
+        assert (answer.status_code, answer.get_json()["operation"]) == (200, "detect")
+        faces = answer.get_json()["faces"]
+        assert [set(face) for face in faces] == [{"box", "landmarks", "quality"}] * 2
+        identified = send(client, "/v1/identifications", BOTH).get_json()["faces"]
+        assert [face["box"] for face in faces] == [face["box"] for face in identified]
+        assert "Ada" not in answer.text
+
+    def test_a_photo_without_faces(self, client: FlaskClient) -> None:
+        assert send(client, "/v1/detections", NOBODY).get_json()["faces"] == []
+
+    def test_a_raw_body(self, client: FlaskClient) -> None:
+        answer = client.post("/v1/detections?name=raw.png&max_faces=1", data=BOTH, content_type="image/png")
+        assert (answer.status_code, answer.get_json()["image"]["name"]) == (200, "raw.png")
+
+    def test_the_most_faces_reach_the_worker(self, client: FlaskClient, service: Service) -> None:
+        asked: list[int] = []
+
+        def read(body: bytes, most: int) -> Reading:
+            asked.append(most)
+            return see(body, most)
+
+        service.read = read
+        send(client, "/v1/detections?max_faces=7", ADA)
+        assert asked == [7]
+        assert_problem(send(client, "/v1/detections?max_faces=0", ADA), Code.PARAMETER_INVALID)
+
+    def test_not_waiting_and_looking_later(self, client: FlaskClient) -> None:
+        queued = send(client, "/v1/detections?wait=0", ADA)
+        if queued.status_code == 202:  # a worker may be quicker
+            assert queued.headers["Location"] == f"/v1/detections/{queued.get_json()['id']}"
+        place = f"/v1/detections/{queued.get_json()['id']}"
+        eventually(lambda: client.get(place).get_json()["state"] == "done")
+
+
+def test_an_answer_is_found_under_its_own_operation_alone(client: FlaskClient) -> None:
     photo = enrol(client, "Ada", ADA).get_json()["photos"][0]["photo"]
-    assert_problem(client.get(f"/v1/identifications/{photo}"), Code.NOT_FOUND)
+    answers = {
+        "identification": send(client, "/v1/identifications", ADA).get_json(),
+        "verification": pair(client, ADA, ADA).get_json(),
+        "detection": send(client, "/v1/detections", ADA).get_json(),
+    }
+    for noun in answers:
+        for other, result in answers.items():
+            looked = client.get(f"/v1/{noun}s/{result['id']}")
+            if other == noun:
+                assert (looked.status_code, looked.get_json()) == (200, result)
+            else:
+                assert noun in assert_problem(looked, Code.NOT_FOUND)["detail"]
+        assert_problem(client.get(f"/v1/{noun}s/{photo}"), Code.NOT_FOUND)
+        assert_problem(client.get(f"/v1/{noun}s/{photo}-other"), Code.ID_INVALID)
 
 
+@pytest.mark.parametrize("answers", ["identifications", "verifications", "detections"])
 @pytest.mark.parametrize(("job_id", "code"), [("x", Code.ID_INVALID), (ULID, Code.NOT_FOUND)])
-def test_ids_that_lead_nowhere(client: FlaskClient, job_id: str, code: Code) -> None:
-    assert_problem(client.get(f"/v1/identifications/{job_id}"), code)
+def test_ids_that_lead_nowhere(client: FlaskClient, answers: str, job_id: str, code: Code) -> None:
+    assert_problem(client.get(f"/v1/{answers}/{job_id}"), code)
 
 
 def test_paths_and_methods_that_do_not_exist(client: FlaskClient) -> None:
@@ -392,6 +583,19 @@ def test_metrics_count_requests_and_decisions(client: FlaskClient) -> None:
     assert 'face_web_faces_total{decision="unknown"} 1.0' in text
     assert 'face_web_requests_total{endpoint="identifications.identify",status="200"} 1.0' in text
     assert 'face_web_jobs_total{operation="identify",state="done"} 1.0' in text
+
+
+def test_metrics_count_every_operation(client: FlaskClient) -> None:
+    send(client, "/v1/detections", ADA)
+    pair(client, ADA, ADA)
+    pair(client, ADA, NOBODY)
+    text = client.get("/metrics").text
+    assert 'face_web_jobs_total{operation="detect",state="done"} 1.0' in text
+    assert 'face_web_jobs_total{operation="verify",state="done"} 1.0' in text
+    assert 'face_web_jobs_total{operation="verify",state="failed"} 1.0' in text
+    assert 'face_web_verifications_total{decision="same"} 1.0' in text
+    assert 'face_web_requests_total{endpoint="verifications.verify",status="422"} 1.0' in text
+    assert "face_web_faces_total{" not in text
 
 
 def test_the_front_door_says_what_it_does(client: FlaskClient) -> None:
@@ -463,22 +667,29 @@ def test_the_fleet_and_its_decisions_are_told(service: Service, client: FlaskCli
 
 
 @pytest.mark.parametrize(
-    ("path", "field"), [("/", "inputFile"), ("/v1/identifications", "image"), ("/v1/people/Ada/photos", "image")]
+    ("path", "field", "photos"),
+    [
+        ("/", "inputFile", 1),
+        ("/v1/identifications", "image", 1),
+        ("/v1/detections", "image", 1),
+        ("/v1/verifications", "image", 2),
+        ("/v1/people/Ada/photos", "image", 1),
+    ],
 )
 def test_a_photo_that_would_wait_too_long_is_refused(
-    service: Service, client: FlaskClient, path: str, field: str
+    service: Service, client: FlaskClient, path: str, field: str, photos: int
 ) -> None:
     service.scaling.now = time.time()
     service.scaling.queue.counted = Counts(5000, 0)
     service.scaling.tick()
-    answer = send(client, path, ADA, field=field)
+    answer = send(client, path, *[ADA] * photos, field=field)
     body = assert_problem(answer, Code.OVERLOADED)
     assert "would wait about" in body["detail"]
     assert int(answer.headers["Retry-After"]) == pytest.approx(40 + 5000 / 5 - 300, abs=5)
     assert "face_web_refused_total 1.0" in client.get("/metrics").text
     service.scaling.queue.counted = Counts(10, 0)
     service.scaling.tick()
-    assert send(client, path, ADA, field=field).status_code < 300
+    assert send(client, path, *[ADA] * photos, field=field).status_code < 300
 
 
 def test_without_a_fleet_there_is_none_to_tell_of(service: Service) -> None:

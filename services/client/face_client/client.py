@@ -83,10 +83,14 @@ class FaceClient:
         self._raise_for(answer)
         return answer.text
 
-    def enrol(self, person: str, photos: Sequence[Path]) -> list[EnrolledPhoto]:
-        """Enrol photos of a person, each showing that person alone; a verdict for each, also when none was accepted."""
+    def enrol(self, person: str, photos: Sequence[Path], *, insist: bool = False) -> list[EnrolledPhoto]:
+        """Enrol photos of a person, each showing that person alone; a verdict for each, also when none was accepted.
+
+        `insist` enrols photos even if they look like another person, or unlike this person's others.
+        """
         files = [("image", (photo.name, photo.read_bytes())) for photo in photos]
-        answer = self._call("POST", f"{_person(person)}/photos", files=files)
+        params = {"insist": "true"} if insist else {}
+        answer = self._call("POST", f"{_person(person)}/photos", files=files, params=params)
         verdicts: list[EnrolledPhoto] = answer["photos"]
         return verdicts
 

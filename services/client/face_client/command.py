@@ -103,7 +103,7 @@ def _verify(client: FaceClient, given: argparse.Namespace) -> int:
 
 
 def _enrol(client: FaceClient, given: argparse.Namespace) -> int:
-    verdicts = client.enrol(given.person, given.photos)
+    verdicts = client.enrol(given.person, given.photos, insist=given.insist)
     for verdict in verdicts:
         print(f"{verdict['name']}: {verdict['verdict']}, {verdict['detail']}")
     return 0 if any(verdict["verdict"] == "accepted" for verdict in verdicts) else 1
@@ -141,6 +141,8 @@ def _parser() -> argparse.ArgumentParser:
     detect.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
     detect.set_defaults(command=_detect)
     enrol = commands.add_parser("enrol", help="enrol photos of one person")
+    likeness = "even if they look like another person, or unlike this person's others"
+    enrol.add_argument("--insist", action="store_true", help=likeness)
     enrol.add_argument("person")
     enrol.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
     enrol.set_defaults(command=_enrol)

@@ -66,7 +66,8 @@ class Enrolment:
         201 when at least one was accepted, else 202 when at least one is still queued, else 422.
         """
         submitter, settings = self._services.submitter, self._services.settings
-        order = Order(Operation.ENROL, incoming.collection(), incoming.person(person))
+        collection, person, insist = incoming.collection(), incoming.person(person), incoming.flag("insist")
+        order = Order(Operation.ENROL, collection, person, insist=insist)
         elasticity.admit(self._services)
         deadline = time.monotonic() + settings.classic_wait_seconds
         with submitter.waiting_place(required=True):

@@ -78,6 +78,14 @@ def whole_number(name: str, default: int, low: int, high: int) -> int:
     return int(value)
 
 
+def flag(name: str) -> bool:
+    """A query parameter that is true or false; false when it is not given."""
+    text = request.args.get(name, "false")
+    if text not in ("true", "false"):
+        raise ServiceError(Code.PARAMETER_INVALID, f"{name} is true or false, not {text[:40]!r}")
+    return text == "true"
+
+
 def max_faces() -> int:
     """The query parameter `max_faces`."""
     return whole_number("max_faces", 100, 1, _MOST_FACES)

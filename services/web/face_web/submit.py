@@ -30,6 +30,7 @@ class Order:
     person: str = ""
     top: int = 3
     max_faces: int = 100
+    insist: bool = False
 
 
 class Submission:
@@ -170,6 +171,7 @@ class Submitter:
             top=order.top,
             max_faces=order.max_faces,
             other_name=others[0].name if others else "",
+            insist=order.insist,
         )
 
 
