@@ -25,9 +25,13 @@ def test_two_people_are_named_and_a_stranger_is_not(face: FaceClient, samples: P
     (found,) = named["faces"]
     assert (found["decision"], found["person"]) == ("match", "Obama")
     assert found["distance"] is not None
-    assert found["distance"] < 0.45
+    assert found["distance"] <= found["threshold"]
+    assert found["l2_distance"] is not None
+    assert found["l2_distance"] < 0.45
+    assert 0 < found["expected_false_match_rate"] < 0.1
     assert [candidate["person"] for candidate in found["candidates"]] == ["Obama", "Biden"]
-    assert (named["model"], named["profile"], named["worker"][:2]) == ("dlib-resnet29-v1", "balanced", "i-")
+    assert named["model"].startswith("dlib-resnet29-v1")
+    assert (named["profile"], named["worker"][:2]) == ("balanced", "i-")
     assert named["timing"]["total_ms"] > named["timing"]["detect_ms"] > 0
     (stranger,) = face.identify(samples / "astronaut.png")["faces"]
     assert (stranger["decision"], stranger["person"]) == ("unknown", None)
