@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from face_app.engine import heic, jpeg
+from face_app.engine import heic, jpeg, load_engine
 from face_app.engine.decoding import MAX_PIXELS, DecodedPicture, decode
+from face_app.recognition import Engine, PhotoRequest, Rectangle, read_photo
 from face_common.contract import Code
 from face_common.errors import PermanentError
 from tests.pictures import chunk, heic_claiming, oriented, over_white, picture, png, png_claiming, saved, scene, tiff
@@ -382,6 +383,35 @@ def test_a_progressive_photo_of_endless_passes_is_refused() -> None:
 def test_without_a_decoder_for_heic_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heic, "_IS_INSTALLED", False)
     assert code_of(picture("HEIC")) is Code.TYPE_UNSUPPORTED
+
+
+@pytest.fixture(scope="module")
+def balanced(model_cache: Path) -> Engine:
+    return load_engine("fast", "balanced", model_cache)
+
+
+@pytest.fixture(scope="module")
+def astronaut(samples: Path) -> PIL.Image.Image:
+    return PIL.Image.open(samples / "astronaut.png").convert("RGB")
+
+
+def centre(face: Rectangle) -> tuple[float, float]:
+    return (face.left + face.right) / 2, (face.top + face.bottom) / 2
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("states_it", [True, False])
+def test_faces_lie_in_the_upright_photo(
+    balanced: Engine, astronaut: PIL.Image.Image, orientation: int, states_it: bool
+) -> None:
+    expected = read_photo(balanced, PhotoRequest(saved(astronaut, "PNG"), 1)).faces[0].rectangle
+    turn = STORED[orientation]
+    photo = astronaut if turn is None else astronaut.transpose(turn)
+    body = oriented(photo, "JPEG", orientation if states_it else 1, quality=95)
+    reading = read_photo(balanced, PhotoRequest(body, 1))
+    assert reading.turned == (0 if states_it else {1: 0, 3: 180, 6: 90, 8: 270}[orientation])
+    assert (reading.width, reading.height) == astronaut.size
+    assert centre(reading.faces[0].rectangle) == pytest.approx(centre(expected), abs=expected.side / 10)
 
 
 HOSTILE: dict[str, tuple[int, int] | Code] = {
