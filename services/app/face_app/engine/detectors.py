@@ -1,5 +1,6 @@
 """Face detectors."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from face_app.recognition import Detection, Image, Picture, Rectangle
 class Detector(Protocol):
     """Finds faces in a photo. Serves one thread."""
 
+    upright_score: float
+    """See Engine."""
+
     def detect(self, picture: Picture, *, glance: bool = False) -> list[Detection]:
         """All faces found, clipped to the photo.
 
@@ -26,6 +30,8 @@ class Detector(Protocol):
 
 class HogDetector:
     """dlib's histogram-of-gradients detector on the doubled photo: exactly what face_recognition does by default."""
+
+    upright_score = -math.inf  # it sees no others
 
     def __init__(self) -> None:
         self._detector = dlib.get_frontal_face_detector()
@@ -79,6 +85,7 @@ class YuNetDetector:
     SMALL = 24.0
     """Side in the coarse look's pixels below which a face may have smaller ones beside it."""
     LEAST_SIDE, MOST_SIDE = 16.0, 320.0
+    upright_score = 0.9
 
     def __init__(self, budgets: Sequence[int], cache: Path) -> None:
         """`budgets` are the looks' sizes in pixels (width times height), the coarsest first."""

@@ -46,6 +46,7 @@ class FastEngine:
         self.model = self._profile.model
         cv2.setNumThreads(1)  # one worker process a core: threads within one would only fight
         self._detector: Detector = YuNetDetector(self._profile.looks, cache) if self._profile.looks else HogDetector()
+        self.upright_score = self._detector.upright_score
         self._landmarks = dlib.shape_predictor(str(landmarks_model()))
         self._encoder = single_threaded(encoder_model(cache))
 
@@ -53,9 +54,9 @@ class FastEngine:
         """See Engine."""
         return decoding.decode(body)
 
-    def detect(self, picture: Picture) -> list[Detection]:
+    def detect(self, picture: Picture, *, glance: bool = False) -> list[Detection]:
         """See Engine."""
-        return self._detector.detect(picture)
+        return self._detector.detect(picture, glance=glance)
 
     def cut(self, picture: Picture, detections: Sequence[Detection], *, careful: bool) -> list[Crop]:
         """See Engine."""

@@ -13,6 +13,7 @@ with warnings.catch_warnings():
 
 from face_app.engine import decoding
 from face_app.engine.alignment import CHIP_SIZE
+from face_app.engine.detectors import HogDetector
 from face_app.engine.fast import sharpness, yaw
 from face_app.engine.weights import MODEL
 from face_app.recognition import Crop, Detection, Encodings, Image, Picture, Rectangle
@@ -29,12 +30,13 @@ class ReferenceEngine:
 
     model = MODEL
     profile = "exact"
+    upright_score = HogDetector.upright_score
 
     def decode(self, body: bytes) -> Picture:
         """See Engine."""
         return decoding.decode(body)
 
-    def detect(self, picture: Picture) -> list[Detection]:
+    def detect(self, picture: Picture, *, glance: bool = False) -> list[Detection]:
         """See Engine. The library does not tell its scores: each is 0."""
         return [
             Detection(Rectangle(left, top, right, bottom), 0.0)
