@@ -374,10 +374,17 @@ def test_text_in_a_png_may_not_swell(kind: bytes) -> None:
     assert peak < 10e6
 
 
-def test_a_progressive_photo_of_endless_passes_is_refused() -> None:
-    body = saved(scene(), "JPEG", progressive=True)
+@pytest.mark.parametrize("options", [{"progressive": True}, {"subsampling": 0}])
+def test_a_photo_of_endless_passes_is_refused(options: dict[str, Any]) -> None:
+    body = saved(scene(), "JPEG", **options)
     start = body.rindex(b"\xff\xda")
-    assert code_of(body[:start] + body[start:-2] * 300 + body[-2:]) is Code.IMAGE_UNREADABLE
+    scan = body[start:-2] if options.get("progressive") else b"\xff\xda\0\x08\1\1\0\0\x3f\0" + body[start + 14 : -2]
+    assert code_of(body[:start] + scan * 300 + body[-2:]) is Code.IMAGE_UNREADABLE
+
+
+def test_a_photo_may_hold_many_bytes_that_look_like_passes() -> None:
+    comment = b"\xff\xda" * 1000
+    assert np.array_equal(full(saved(scene(), "JPEG", comment=comment)), full(saved(scene(), "JPEG")))
 
 
 def test_without_a_decoder_for_heic_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,8 @@ from face_common.contract import Code
 from face_common.errors import PermanentError
 
 _START = b"\xff\xd8"
-_SCAN, _END, _PROGRESSIVE, _APP1 = 0xDA, 0xD9, 0xC2, 0xE1
+_SCAN, _END, _APP1 = 0xDA, 0xD9, 0xE1
+_ONE_PASS_FRAMES = {0xC0, 0xC1}  # baseline and extended sequential
 _MOST_SEGMENTS = 256  # before the pixels; cameras write about ten, with EXIF among the first two
 _MOST_SCANS = 200
 """Passes over a progressive photo: encoders write about ten, a bomb as many as fit, each costing time by the pixel."""
@@ -51,21 +52,26 @@ def read_header(body: bytes) -> Header | None:
 
 def _inspect(body: bytes) -> int:
     """EXIF orientation; PermanentError when the photo is stored in far too many passes."""
-    orientation = 0
+    orientation = components = 0
+    is_one_pass = False
     for marker, start, end in _segments(body):
         if marker == _APP1 and not orientation and body.startswith(b"Exif\0\0", start):
             orientation = exif_orientation(body[start + 6 : end])
-        if marker == _PROGRESSIVE and body.count(b"\xff\xda") > _MOST_SCANS:
-            raise PermanentError(Code.IMAGE_UNREADABLE, f"the photo is stored in more than {_MOST_SCANS} passes")
+        elif marker in _ONE_PASS_FRAMES:
+            components = body[start + 5]
+        elif marker == _SCAN:
+            is_one_pass = 0 < components == body[start]
+    if not is_one_pass and body.count(b"\xff\xda") > _MOST_SCANS:
+        raise PermanentError(Code.IMAGE_UNREADABLE, f"the photo is stored in more than {_MOST_SCANS} passes")
     return orientation or 1
 
 
 def _segments(body: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker, start and end of what is stored before the pixels. Stray bytes between segments are passed over."""
+    """Marker, start and end of what is stored before the pixels, and the head of these. Stray bytes are passed over."""
     position = len(_START)
     for _ in range(_MOST_SEGMENTS):
         position = body.find(b"\xff", position)
-        if position < 0 or position + 4 > len(body) or body[position + 1] in {_SCAN, _END}:
+        if position < 0 or position + 10 > len(body) or body[position + 1] == _END:
             return
         marker = body[position + 1]
         if marker in {0x00, 0xFF}:  # no segment: padding
@@ -73,6 +79,8 @@ def _segments(body: bytes) -> Iterator[tuple[int, int, int]]:
             continue
         end = position + 2 + int.from_bytes(body[position + 2 : position + 4], "big")
         yield marker, position + 4, end
+        if marker == _SCAN:
+            return
         position = end
 
 

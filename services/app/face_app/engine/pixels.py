@@ -2,6 +2,7 @@
 
 import numpy as np
 import PIL.Image
+from numpy.typing import NDArray
 
 from face_app.recognition import Image
 
@@ -18,7 +19,7 @@ def to_rgb(picture: PIL.Image.Image) -> Image:
     if picture.mode.startswith("I;16"):
         return _grey(_upper_bits(picture))
     if picture.mode in {"I", "F"}:
-        return _grey(_stretched(np.asarray(picture, dtype=np.float64)))
+        return _grey(_stretched(np.asarray(picture, dtype=np.float32)))
     if picture.has_transparency_data:
         picture = _over_white(picture)
     return np.asarray(picture.convert("RGB"), dtype=np.uint8)
@@ -35,7 +36,7 @@ def _upper_bits(picture: PIL.Image.Image) -> Image:
     return grey
 
 
-def _stretched(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> Image:
+def _stretched(values: NDArray[np.float32]) -> Image:
     """Numbers without an agreed range, from their smallest as black to their largest as white."""
     values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
     low, high = values.min(), values.max()
@@ -44,7 +45,9 @@ def _stretched(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> I
 
 
 def _over_white(picture: PIL.Image.Image) -> PIL.Image.Image:
-    layer = picture.convert("LA" if picture.mode == "La" else "RGBA").convert("RGBA")
+    if picture.mode == "La":  # Pillow knows no direct way
+        picture = picture.convert("LA")
+    layer = picture if picture.mode == "RGBA" else picture.convert("RGBA")
     page = PIL.Image.new("RGB", picture.size, "white")
     page.paste(layer, mask=layer.getchannel("A"))
     return page
