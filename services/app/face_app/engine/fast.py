@@ -120,7 +120,8 @@ def dlib_rectangle(rectangle: Rectangle) -> "dlib.rectangle":
 
 def sharpness(chip: Image) -> float:
     """Variance of the Laplacian over a grey chip: near 0 when blurred."""
-    return round(float(cv2.Laplacian(cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var()), 1)
+    _, deviation = cv2.meanStdDev(cv2.Laplacian(cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY), cv2.CV_16S))
+    return round(float(deviation[0, 0]) ** 2, 1)
 
 
 def yaw(landmarks: Points) -> float:
