@@ -51,7 +51,7 @@ def run(settings: WorkerSettings, nursery: Nursery, systemd: Systemd) -> None:
     )
     pool = InferencePool(nursery, settings.slots, limits, metrics)
     pool.start()
-    parts = assembly.build(settings, cloud, nursery, pool, metrics, now=time.time)
+    parts = assembly.build(settings, cloud, nursery, pool, metrics=metrics, now=time.time)
 
     def drain(*_: object) -> None:
         systemd.stopping()

@@ -56,6 +56,7 @@ def build(
     cloud: Cloud,
     nursery: Nursery,
     pool: InferencePool,
+    *,
     metrics: WorkerMetrics,
     now: Callable[[], float],
 ) -> Parts:

@@ -20,10 +20,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from face_app.inference import RECORD
-from face_app.recognition import Crop, Detection, Encodings, Engine, PhotoRequest, Picture, Reading, read_photos
+from face_app.recognition import Engine, PhotoRequest, Picture, Reading, read_photos
 from face_common.contract import Code
 from face_common.errors import PermanentError
 
@@ -39,24 +39,27 @@ def serve(requests: socket.socket, engine: Engine, memory_bytes: int, batch_phot
     def tell(message: dict[str, Any]) -> None:
         messages.send_bytes(json.dumps(message).encode())
 
-    announcing = _AnnouncingEngine(engine, lambda begun: tell({"begun": begun}))
+    def announce(begun: int) -> None:
+        with suppress(OSError):  # the parent is gone, which is no fault of the photo's; the answers will fail as well
+            tell({"begun": begun})
+
+    announcing = _AnnouncingEngine(engine, announce)
     with suppress(EOFError, OSError):
         while True:
             first = _next_photo(requests)
             began, cpu_began = time.perf_counter(), time.process_time()
             photos = _photos_there(requests, first, batch_photos)
             announcing.expect(len(photos))
-            answers = [_answer(outcome) for outcome in _read(announcing, photos)]
+            answers = [_answer(outcome) for outcome in _read(cast(Engine, announcing), photos)]
             seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
             resident = _memory_pages()[1] * _PAGE
             tell({"answers": answers, "seconds": seconds, "cpu_seconds": cpu_seconds, "resident_bytes": resident})
 
 
 class _AnnouncingEngine:
-    """An engine that tells when it begins with a photo, so that the parent knows which ones a lost child had."""
+    """An engine whose `decode` tells that a photo is begun: so the parent knows which ones a lost child had."""
 
     def __init__(self, engine: Engine, announce: Callable[[int], None]) -> None:
-        self.model, self.profile = engine.model, engine.profile
         self._engine = engine
         self._announce = announce
         self.expect(0)
@@ -71,17 +74,8 @@ class _AnnouncingEngine:
         self._announce(self._begun)
         return self._engine.decode(body)
 
-    def detect(self, picture: Picture) -> list[Detection]:
-        """See Engine."""
-        return self._engine.detect(picture)
-
-    def cut(self, picture: Picture, detections: Sequence[Detection], *, careful: bool) -> list[Crop]:
-        """See Engine."""
-        return self._engine.cut(picture, detections, careful=careful)
-
-    def encode(self, crops: Sequence[Crop]) -> Encodings:
-        """See Engine."""
-        return self._engine.encode(crops)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
 
 
 def _next_photo(requests: socket.socket) -> PhotoRequest:

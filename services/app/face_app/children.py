@@ -128,6 +128,11 @@ class Nursery:
         self.model = ""
         self.profile = ""
 
+    @property
+    def pid(self) -> int:
+        """Of the process, once started."""
+        return self._process.pid
+
     def start(self) -> None:
         """Begin to load the models; returns at once."""
         ours, theirs = socket.socketpair()
