@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 SETUP := "$$(scripts/find-python)" scripts/setup.py
 export TARGET ENV DEPLOYMENT AWS_REGION SSH_KEY CONNECTION OPERATOR_CIDRS CLIENT_CIDRS STATE_BUCKET CERTIFICATE ACME_EMAIL RELEASE AUTO_APPROVE FORCE TF_PLUGIN_DIR
-export PORT MIN_WORKERS MAX_WORKERS BOOT_SECONDS WARM_BOOT_SECONDS LOCALSTACK FACE_DATA FACE_URL PEOPLE STRANGERS
+export PORT MIN_WORKERS MAX_WORKERS BOOT_SECONDS WARM_BOOT_SECONDS LOCALSTACK FACE_DATA FACE_URL ONLY PEOPLE STRANGERS PAIRS BOXES
 
 .PHONY: help setup run demo test test-all test-cloud test-hosts lint lint-cloud bench simulate deploy plan rollback destroy rehearse lock terraform-docs clean
 .DEFAULT_GOAL := help
@@ -37,8 +37,8 @@ lint: ## ruff, mypy --strict, import-linter
 lint-cloud: ## terraform validate and test, checkov, ansible-lint, the compose file (needs terraform and npm)
 	@$(SETUP) checks && exec scripts/lint-cloud
 
-bench: ## measure a service of its own, or the one at FACE_URL (FACE_DATA=folder with lfw-dev; PEOPLE= STRANGERS= folders of your own)
-	@$(SETUP) run && exec $(PY) -m bench
+bench: ## measure everything against face_recognition (ONLY=pipeline|accuracy|search|system FACE_DATA= PEOPLE= STRANGERS= PAIRS= BOXES= FACE_URL=)
+	@$(SETUP) dev && exec $(PY) -m bench
 
 simulate: ## scaling policies over the same loads, in a model (SEED=1 BOOT=40 SERVICE=1.0 MAX_WORKERS=15)
 	@$(SETUP) dev && exec $(PY) -m bench.simulation $(if $(SEED),--seed $(SEED)) $(if $(BOOT),--boot $(BOOT)) \

@@ -13,7 +13,9 @@ from statistics import median
 
 import numpy as np
 
+from bench import plots
 from bench.engines import CORES, ENGINES, LIBRARY, FoundFaces, describe
+from bench.inputs import named
 from bench.pictures import SHEETS, Made, make
 from bench.tables import Row
 
@@ -40,14 +42,16 @@ class Timing:
 
 def run() -> list[Row]:
     """One row for each photo and engine."""
-    shared = os.environ.get("FACE_DATA")
+    shared = named(os.environ, "FACE_DATA")
     with tempfile.TemporaryDirectory(prefix="face-bench-") as folder:
-        made = [make(sheet, Path(shared) if shared else None, Path(folder)) for sheet in SHEETS]
+        made = [make(sheet, shared, Path(folder)) for sheet in SHEETS]
         for name in ENGINES:
             describe(name, made[0].file)  # unmeasured: models load
         alone = [time_alone(photo.file) for photo in made]
         together = _rates([photo.file for photo in made])
-    return [row for photo, one, all_ in zip(made, alone, together, strict=True) for row in _rows(photo, one, all_)]
+    rows = [row for photo, one, all_ in zip(made, alone, together, strict=True) for row in _rows(photo, one, all_)]
+    plots.throughput(rows)
+    return rows
 
 
 def time_alone(photo: Path) -> dict[str, Timing]:

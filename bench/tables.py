@@ -1,10 +1,13 @@
 """Results as tables for people and as JSON for programs."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 OUT = Path(__file__).resolve().parent / "out"
+
+_NUMBER = re.compile(r"-|-?[\d.,]+(e-?\d+)?")
 
 Row = dict[str, str | int | float | None]
 
@@ -31,9 +34,9 @@ def show(title: str, rows: Sequence[Row]) -> None:
         if heading:
             print(f"\n  {heading}")
         cells = text_cells(lines)
-        widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-        for line in cells:
-            print("  " + "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
+        columns = [_aligned(column) for column in zip(*cells, strict=True)]
+        for line in zip(*columns, strict=True):
+            print(f"  {'  '.join(line)}".rstrip())
 
 
 def by_table(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
@@ -49,6 +52,17 @@ def text_cells(rows: Sequence[Row]) -> list[list[str]]:
     """The header and the rows as text; a column that a row lacks is a dash."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     return [columns, *([_text(row.get(column)) for column in columns] for row in rows)]
+
+
+def are_numbers(cells: Sequence[str]) -> bool:
+    """Whether a column's cells, without its header, are numbers as text_cells writes them."""
+    return all(_NUMBER.fullmatch(cell) for cell in cells)
+
+
+def _aligned(column: Sequence[str]) -> list[str]:
+    """Padded to one width; numbers stand to the right."""
+    width = max(len(cell) for cell in column)
+    return [cell.rjust(width) if are_numbers(column[1:]) else cell.ljust(width) for cell in column]
 
 
 def percentile(values: Sequence[float], share: float) -> float:
