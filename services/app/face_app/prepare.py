@@ -16,10 +16,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder for converted models; made if need be")
     folder: Path = parser.parse_args().folder
     before = set(folder.glob("*"))
-    engine = load_engine(_default("engine"), _default("profile"), folder)
+    load_engine(_default("engine"), _default("profile"), folder)
     for file in sorted(folder.glob("*")):
         state = "found" if file in before else "made"
-        print(f"{state} {file} ({file.stat().st_size / 2**20:.1f} MiB, {engine.model})")
+        print(f"{state} {file} ({file.stat().st_size / 2**20:.1f} MiB)")
 
 
 def _default(setting: str) -> str:
