@@ -11,7 +11,7 @@ from face_app.metric import Metric
 from face_common.templates import Encodings, GallerySnapshot
 
 _IMPOSTORS = 2000  # templates that are compared with everybody else; a sample, so that a large gallery loads in time
-_MOST_PRODUCTS = 2 * 10**9  # multiply-adds that this may cost
+_MOST_PRODUCTS = 10**10  # multiply-adds that this may cost: some tenths of a second
 _SEED = 1
 _UNLIKE = 0.02  # share of strangers that resemble a person more than a photo that is called inconsistent with them
 
