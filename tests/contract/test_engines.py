@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from face_app.engine import load_engine
@@ -55,6 +56,16 @@ def test_encodings_equal_the_reference_at_equal_boxes(
     samples: Path, reference: Engine, exact: Engine, name: str
 ) -> None:
     assert assert_same_encodings(reference, exact, samples / name) >= 1
+
+
+def test_encodings_equal_the_reference_for_a_face_larger_than_its_chips_need(
+    samples: Path, tmp_path: Path, reference: Engine, exact: Engine
+) -> None:
+    face = PIL.Image.open(samples / "obama.jpg").crop((200, 150, 700, 750)).resize((1250, 1500))
+    face.save(tmp_path / "large.png")
+    assert_same_encodings(reference, exact, tmp_path / "large.png")
+    (found,) = reference.detect(reference.decode((tmp_path / "large.png").read_bytes()))
+    assert found.rectangle.side > 600
 
 
 def test_encodings_equal_the_reference_on_groups(face_data: Path, reference: Engine, exact: Engine) -> None:

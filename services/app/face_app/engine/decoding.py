@@ -4,8 +4,6 @@ What the engine sees is what a browser shows: EXIF orientation applied, transpar
 exception: they are left out, as face_recognition leaves them out.
 """
 
-import io
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ import numpy as np
 import PIL.Image
 
 from face_app.engine import heic, jpeg
-from face_app.engine.pixels import orientation_of, to_rgb
+from face_app.engine.pixels import opened, orientation_of, to_rgb
 from face_app.recognition import Image
 from face_common.contract import Code
 from face_common.errors import PermanentError
@@ -25,6 +23,8 @@ LOOK = 1280
 
 Most of a reduced JPEG's price is the same at any scale: to decode once for all looks costs less than to do it for each.
 """
+WHOLE = 2**31
+"""A look that leaves nothing to decode later."""
 MAX_PIXELS = 50_000_000
 """As many as the web tier lets through by default."""
 _DIVISORS = (8, 4, 2)
@@ -141,7 +141,7 @@ def _opened(body: bytes, max_pixels: int) -> tuple[_Levels, Turn]:
 
 
 def _with_pillow(body: bytes, max_pixels: int) -> tuple[_Levels, Turn]:
-    with warnings.catch_warnings(action="ignore"), PIL.Image.open(io.BytesIO(body), formats=_FORMATS) as picture:
+    with opened(body, _FORMATS) as picture:
         _check_size(*picture.size, max_pixels)
         _check_size(*_tile_size(picture), max_pixels)
         picture.load()  # turns TIFFs by itself

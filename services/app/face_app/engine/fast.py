@@ -52,7 +52,7 @@ class FastEngine:
 
     def decode(self, body: bytes) -> Picture:
         """See Engine."""
-        return decoding.decode(body)
+        return decoding.decode(body, look=decoding.LOOK if self._profile.looks else decoding.WHOLE)
 
     def detect(self, picture: Picture, *, glance: bool = False) -> list[Detection]:
         """See Engine."""
@@ -63,8 +63,7 @@ class FastEngine:
         return [self._cut(picture, detection, careful=careful) for detection in detections]
 
     def _cut(self, picture: Picture, detection: Detection, *, careful: bool) -> Crop:
-        # No finer than they need: a large face in a large photo costs no full decode.
-        image, scale = picture.at(min(1.0, 2 * CHIP_SIZE / max(detection.rectangle.side, 1)))
+        image, scale = picture.at(self._scale(detection.rectangle.side))
         shape = self._landmarks(image, dlib_rectangle(_scaled(detection.rectangle, scale)))
         landmarks = np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float64)
         points = np.array(detection.points, dtype=np.float64).reshape(-1, 2) * scale
@@ -75,6 +74,13 @@ class FastEngine:
             yaw=yaw(landmarks),
             material=chips,
         )
+
+    def _scale(self, side: int) -> float:
+        """At which a face is cut out: no finer than its chips need, so that a large one costs no full decode.
+
+        What equals face_recognition is cut out of the photo as it is.
+        """
+        return min(1.0, 2 * CHIP_SIZE / max(side, 1)) if self._profile.looks else 1.0
 
     def _chips(
         self, image: Image, shape: "dlib.full_object_detection", landmarks: Points, points: Points, *, careful: bool

@@ -5,16 +5,13 @@ half, a quarter or an eighth of the size out of fewer frequencies, without the f
 what it objects to: CMYK, and files that are odd without being damaged.
 """
 
-import io
 import struct
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import PIL.Image
 import simplejpeg
 
-from face_app.engine.pixels import to_rgb
+from face_app.engine.pixels import opened, to_rgb
 from face_app.recognition import Image
 from face_common.contract import Code
 from face_common.errors import PermanentError
@@ -127,7 +124,7 @@ class Reader:
         return image
 
     def _with_pillow(self, divisor: int) -> Image:
-        with warnings.catch_warnings(action="ignore"), PIL.Image.open(io.BytesIO(self._body), formats=["JPEG"]) as jpeg:
+        with opened(self._body, ("JPEG",)) as jpeg:
             if divisor > 1:
                 jpeg.draft(None, (jpeg.width // divisor, jpeg.height // divisor))
             return to_rgb(jpeg)

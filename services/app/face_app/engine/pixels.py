@@ -1,13 +1,28 @@
 """Pixels of all kinds as 8-bit RGB."""
 
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import PIL.Image
+import PIL.ImageFile
 from numpy.typing import NDArray
 
 from face_app.recognition import Image
 
 _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 258  # TIFF tag
+
+
+@contextmanager
+def opened(body: bytes, formats: tuple[str, ...]) -> Iterator[PIL.Image.Image]:
+    """The picture in a file, its header read and nothing else. Raises whatever Pillow's plugins raise."""
+    # Half a photo is refused, not filled up with grey; face_recognition's import has set this otherwise.
+    PIL.ImageFile.LOAD_TRUNCATED_IMAGES = False
+    with warnings.catch_warnings(action="ignore"), PIL.Image.open(io.BytesIO(body), formats=formats) as picture:
+        yield picture
 
 
 def to_rgb(picture: PIL.Image.Image) -> Image:

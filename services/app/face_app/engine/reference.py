@@ -34,7 +34,7 @@ class ReferenceEngine:
 
     def decode(self, body: bytes) -> Picture:
         """See Engine."""
-        return decoding.decode(body)
+        return decoding.decode(body, look=decoding.WHOLE)
 
     def detect(self, picture: Picture, *, glance: bool = False) -> list[Detection]:
         """See Engine. The library does not tell its scores: each is 0."""
