@@ -4,6 +4,7 @@ Every write commits a new table version with a conditional put, so concurrent wr
 version number tells a reader whether it has seen a write.
 """
 
+import ctypes
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -33,6 +34,8 @@ _ATTEMPTS = 8
 _YOUNG = 4  # versions in which another writer may still be making the table
 _SETTLE_SECONDS = 0.1
 _BATCH = 2**15  # rows read at a time: 16 MiB of encodings
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_LARGE = 8 * 2**20  # bytes
 _PHOTO_ID = 26  # bytes of a ULID
 _SCHEMA = pa.schema(
     [
@@ -45,9 +48,7 @@ _SCHEMA = pa.schema(
         pa.field("enrolled_at", pa.float64(), nullable=False),
     ]
 )
-_READ = pa.schema(
-    [*(_SCHEMA.field(name) for name in ("person", "photo", "digest")), pa.field("_rowid", pa.uint64())]
-)
+_READ = pa.schema([*(_SCHEMA.field(name) for name in ("person", "photo", "digest")), pa.field("_rowid", pa.uint64())])
 
 
 class Gallery:
@@ -55,6 +56,7 @@ class Gallery:
 
     def __init__(self, uri: str, storage_options: dict[str, str] | None = None) -> None:
         """`uri` is `s3://bucket/gallery` or a folder; storage_options as LanceDB takes them."""
+        _map_large_buffers()
         self._connection = lancedb.connect(uri, storage_options=storage_options)
 
     def version(self, collection: str) -> int:
@@ -70,7 +72,10 @@ class Gallery:
         version = int(table.version)
         table.checkout(version)  # a commit between the two calls must not slip in under the older number
         ids, columns = _read_columns(table, model)
-        return GallerySnapshot.laid_out(version, columns, _read_encodings(table, ids))
+        pa.default_memory_pool().release_unused()  # it keeps what was freed: half as much as the encodings will take
+        snapshot = GallerySnapshot.laid_out(version, columns, _read_encodings(table, ids))
+        pa.default_memory_pool().release_unused()
+        return snapshot
 
     def add(self, collection: str, templates: Sequence[Template]) -> int:
         """Append templates; the version that holds them.
@@ -134,11 +139,23 @@ class Gallery:
             raise TransientError(Code.STORAGE_UNAVAILABLE, f"the gallery cannot be reached: {error}") from error
 
 
+def _map_large_buffers() -> None:
+    """Have the C library give large buffers back to the system when they are freed.
+
+    It would otherwise learn to keep them in its heaps, one a thread, and what LanceDB has read would stay there: about
+    as much again as the gallery itself.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:  # glibc's
+        mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        mallopt(_M_TRIM_THRESHOLD, 2 * _LARGE)
+
+
 def _read_columns(table: Any, model: str) -> tuple[NDArray[np.uint64], TemplateColumns]:
-    """Everything but the encodings of the templates of this model, and the ids of their rows, ascending."""
+    """Everything but the encodings of the templates of this model, and the ids of their rows, in rising order."""
     batches = _scan(table, ["person", "photo", "digest", "model"])
     kept = [batch.filter(pc.equal(batch["model"], model)).drop_columns(["model"]) for batch in batches]
-    rows = pa.Table.from_batches(kept, schema=_READ).sort_by("_rowid").combine_chunks()
+    rows = pa.Table.from_batches(kept, schema=_READ).combine_chunks()
     coded = _column(rows, "person").dictionary_encode()
     order = pc.sort_indices(coded.dictionary)
     ranks = np.empty(len(order), dtype=np.int32)
@@ -155,12 +172,16 @@ def _read_columns(table: Any, model: str) -> tuple[NDArray[np.uint64], TemplateC
 
 
 def _read_encodings(table: Any, ids: NDArray[np.uint64]) -> EncodingBlocks:
-    """The encodings of the rows with these ids, batch by batch."""
-    for batch in _scan(table, ["encoding"]):
-        here = batch["_rowid"].to_numpy()
-        places = np.minimum(np.searchsorted(ids, here), max(len(ids) - 1, 0))
-        wanted = ids[places] == here if len(ids) else np.zeros(len(here), dtype=bool)
+    """The encodings of the rows with these ids, batch by batch; TransientError when not each of them was there."""
+    found = 0
+    for batch in _scan(table, ["encoding"]) if len(ids) else ():
+        rows = batch["_rowid"].to_numpy()
+        places = np.minimum(np.searchsorted(ids, rows), len(ids) - 1)
+        wanted = ids[places] == rows
+        found += int(wanted.sum())
         yield places[wanted], batch["encoding"].flatten().to_numpy().reshape(-1, DIMENSIONS)[wanted]
+    if found != len(ids):
+        raise TransientError(Code.STORAGE_UNAVAILABLE, f"the gallery gave {found} of {len(ids)} encodings")
 
 
 def _scan(table: Any, columns: Sequence[str]) -> Iterator[Any]:

@@ -139,6 +139,8 @@ class GallerySnapshot:
     """P names: those with the most templates first, and sorted among those who have as many."""
     layers: tuple[int, ...]
     """How many people have a first template, a second, and so on up to 32; they are the first of `people`."""
+    starts: Indices
+    """The row in which each layer begins."""
     rest: Indices
     """The row in which the rest of a person's templates begins, for the people who have more than 32."""
     units: Encodings
@@ -184,7 +186,8 @@ class GallerySnapshot:
             scaled, norms = unit_length(block)
             units[wanted[wanted >= 0]] = scaled[wanted >= 0]
             lengths[wanted[wanted >= 0]] = norms[wanted >= 0]
-        return cls(version, columns.people.take(order), layers, rest, units, lengths, photos, digests)
+        starts = np.cumsum((0, *layers), dtype=np.intp)[: len(layers)]
+        return cls(version, columns.people.take(order), layers, starts, rest, units, lengths, photos, digests)
 
     def place_of(self, person: str) -> int | None:
         """The index in `people`, if the person is enrolled."""
@@ -196,8 +199,7 @@ class GallerySnapshot:
 
     def rows_of(self, place: int) -> Indices:
         """The rows of the person at this place, in the order they were written."""
-        starts = self.layer_starts()
-        rows = starts[: sum(size > place for size in self.layers)] + place
+        rows = self.starts[: sum(size > place for size in self.layers)] + place
         if place >= len(self.rest):
             return rows
         end = self.rest[place + 1] if place + 1 < len(self.rest) else len(self.units)
@@ -205,21 +207,15 @@ class GallerySnapshot:
 
     def places_of(self, rows: Indices) -> Indices:
         """The places of the people that these rows belong to."""
-        starts = self.layer_starts()
-        places = rows - starts[np.searchsorted(starts, rows, side="right") - 1]
+        places = rows - self.starts[np.searchsorted(self.starts, rows, side="right") - 1]
         if len(self.rest):
             places = np.where(rows >= self.rest[0], np.searchsorted(self.rest, rows, side="right") - 1, places)
         return places
 
-    def layer_starts(self) -> Indices:
-        """The row in which each layer begins."""
-        return np.cumsum([0, *self.layers[:-1]]) if self.layers else np.empty(0, dtype=np.intp)
-
     def summed(self, values: NDArray[np.float32], first: int, last: int) -> NDArray[np.float32]:
         """The sum of each person's rows of `values`, (n, k), for the people at `first` to `last`: (last - first, k)."""
         sums = values[first:last].copy()
-        starts = self.layer_starts()
-        for start, size in zip(starts[1:], self.layers[1:], strict=True):
+        for start, size in zip(self.starts[1:], self.layers[1:], strict=True):
             if size <= first:
                 break
             sums[: min(size, last) - first] += values[start + first : start + min(size, last)]
