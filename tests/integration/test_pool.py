@@ -322,10 +322,21 @@ def test_photos_go_to_the_child_that_has_least_to_do(make_house: HouseMaker) -> 
     house = make_house(slots=2)
     hanging, *_ = house.pool.pids
     os.kill(hanging, signal.SIGSTOP)
-    begun = house.begin([picture()] * 6)
-    assert [one.result(5).faces for one in begun[1:]] == [()] * 5
+    (waiting,) = house.begin([picture()])
+    assert [house.read(picture()).faces for _ in range(5)] == [()] * 5
+    assert not waiting.done()
     os.kill(hanging, signal.SIGCONT)
-    assert begun[0].result(5).faces == ()
+    assert waiting.result(10).faces == ()
+
+
+def test_who_still_waits_when_the_pool_closes_is_told(make_house: HouseMaker) -> None:
+    house = make_house()
+    os.kill(house.pid, signal.SIGSTOP)
+    begun = house.begin([picture()] * (2 * BATCH + 1))
+    house.pool.close()
+    for one in begun:
+        with pytest.raises(ReleasedError):
+            one.result(10)
 
 
 def test_a_dead_nursery_is_started_again(model_cache: Path, make_house: HouseMaker) -> None:

@@ -123,7 +123,7 @@ class InferencePool:
             thread.start()
 
     def close(self) -> None:
-        """End all children. Call it when no photo is being read."""
+        """End all children; who still waits for a photo gets a ReleasedError."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -132,6 +132,10 @@ class InferencePool:
                     slot.child.kill()
         for thread in self._threads:
             thread.join()
+        with self._changed:
+            for left in (self._waiting, *(slot.given for slot in self._slots)):
+                while left:
+                    left.popleft().outcome.set_exception(ReleasedError())
 
     @property
     def pids(self) -> list[int]:
@@ -184,8 +188,10 @@ class InferencePool:
             else:
                 if message:
                     self._hear(slot, child, message)
-        if slot.child:
-            slot.child.hang_up()
+        with self._changed:
+            if slot.child:
+                slot.child.hang_up()
+                slot.child = None
 
     def _fork(self, slot: _Slot) -> Child | None:
         """A child for a slot that has work; None when the pool is closed or there is no nursery."""
