@@ -85,7 +85,7 @@ class YuNetDetector:
     SMALL = 24.0
     """Side in the coarse look's pixels below which a face may have smaller ones beside it."""
     LEAST_SIDE, MOST_SIDE = 16.0, 320.0
-    upright_score = 0.9
+    upright_score = 0.91
 
     def __init__(self, budgets: Sequence[int], cache: Path) -> None:
         """`budgets` are the looks' sizes in pixels (width times height), the coarsest first."""
