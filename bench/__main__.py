@@ -8,6 +8,7 @@ from importlib import import_module
 
 from bench import machine
 from bench.folders import InputError
+from bench.inputs import Inputs
 from bench.tables import OUT, Row, report
 
 PARTS = ("pipeline", "accuracy", "search", "system")
@@ -20,6 +21,7 @@ def main(environment: dict[str, str]) -> int:
     """0 when all went well, however slowly; 1 when answers were lost or mixed up; 2 for input that cannot be read."""
     try:
         parts = chosen(environment.get("ONLY", ""))
+        Inputs.of(environment)  # a fault in them is told now, not after minutes of measuring
         report("machine", "Measured on", machine.describe())
         good = [_part(part) for part in parts]
     except InputError as error:

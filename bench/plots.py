@@ -124,9 +124,9 @@ def detection(rows: Sequence[Row]) -> Path:
         shares = [_number(row[column] or 0.0) for column in columns]
         label = f"{row['detector']}, {_number(row['detect CPU ms']):.0f} ms"
         bars = axis.bar(places, shares, width * 0.94, label=label, color=_DETECTORS[number % len(_DETECTORS)])
-        axis.bar_label(bars, [f"{share:.2f}" for share in shares], fontsize=8, padding=2)
+        axis.bar_label(bars, [f"{100 * share:.0f} %" for share in shares], fontsize=8, padding=2)
     axis.set_xticks(np.arange(len(columns)), [column.removeprefix("recall ") for column in columns])
-    axis.set_ylim(0, 1.0)
+    axis.set_ylim(0, 1.07)
     axis.yaxis.set_major_formatter(_PERCENT)
     axis.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return _save(figure, "detection")

@@ -371,6 +371,10 @@ class TestReports:
         assert main({"ONLY": "speed"}) == 2
         assert "the parts are pipeline, accuracy, search, system" in capsys.readouterr().err
 
+    def test_input_is_checked_before_anything_is_measured(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main({"PAIRS": "/nowhere"}) == 2
+        assert capsys.readouterr().err == "bench: PAIRS=/nowhere: there is no such file or folder\n"
+
     def test_lost_answers_are_found_in_any_table(self) -> None:
         assert astray([{"faults": 0, "photos": 3}, {"mixed up": 2}, {"unanswered": 1}]) == [
             "2 mixed up",
