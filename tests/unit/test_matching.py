@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
@@ -65,6 +65,7 @@ def naive(whitening: Encodings, probe: Encodings, rows: list[Encodings]) -> floa
     return float(np.linalg.norm(near / np.linalg.norm(near) - mean / np.linalg.norm(mean)))
 
 
+@settings(deadline=None)
 @given(people=PEOPLE, seed=SEEDS)
 def test_distances_are_those_to_each_persons_mean(people: list[str], seed: int) -> None:
     index, whose, whitening, probes = drawn(people, seed)
@@ -73,6 +74,7 @@ def test_distances_are_those_to_each_persons_mean(people: list[str], seed: int) 
     assert_allclose(distances_to_people(index, probes), expected, atol=1e-3)
 
 
+@settings(deadline=None)
 @given(people=PEOPLE, seed=SEEDS, count=st.integers(1, 8))
 def test_neighbours_are_the_nearest_with_both_distances(people: list[str], seed: int, count: int) -> None:
     index, whose, whitening, probes = drawn(people, seed)
@@ -84,6 +86,7 @@ def test_neighbours_are_the_nearest_with_both_distances(people: list[str], seed:
         assert_allclose([entry.l2_distance for entry in near], raw, rtol=1e-5)
 
 
+@settings(deadline=None)
 @given(people=PEOPLE, seed=SEEDS)
 def test_an_impostors_distance_is_that_to_the_nearest_other_person(people: list[str], seed: int) -> None:
     index, whose, whitening, _ = drawn(people, seed)
@@ -96,6 +99,7 @@ def test_an_impostors_distance_is_that_to_the_nearest_other_person(people: list[
     assert_allclose(sorted(impostor_distances(index, 100, seed=1)), sorted(expected), atol=1e-3)
 
 
+@settings(deadline=None)
 @given(people=PEOPLE, seed=SEEDS)
 def test_own_distances_are_those_to_one_person(people: list[str], seed: int) -> None:
     index, whose, whitening, probes = drawn(people, seed)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -35,6 +35,7 @@ def templates_of(written: list[tuple[str, int]]) -> list[Template]:
     return [template(person, str(photo), tuple(row)) for (person, photo), row in zip(written, values, strict=True)]
 
 
+@settings(deadline=None)
 @given(names=NAMES, seed=st.integers(0, 99))
 def test_strings_are_what_went_in(names: list[str], seed: int) -> None:
     column = Strings.of(names)
@@ -50,6 +51,7 @@ def test_many_strings_are_taken_in_blocks(monkeypatch: pytest.MonkeyPatch) -> No
     assert list(Strings.of(names).take(np.arange(19, -1, -1))) == names[::-1]
 
 
+@settings(deadline=None)
 @given(names=st.lists(st.text(st.characters(codec="utf-8"), max_size=3), unique=True, max_size=20))
 def test_sorted_strings_are_found(names: list[str]) -> None:
     column = Strings.of(sorted(names))
@@ -57,6 +59,7 @@ def test_sorted_strings_are_found(names: list[str]) -> None:
     assert column.index("longer than any", 0, len(column)) is None
 
 
+@settings(deadline=None)
 @given(written=OWNED)
 def test_every_template_is_found_where_it_was_laid(written: list[tuple[str, int]]) -> None:
     templates = templates_of(written)
@@ -76,6 +79,7 @@ def test_every_template_is_found_where_it_was_laid(written: list[tuple[str, int]
     assert snapshot.place_of("nobody") is None
 
 
+@settings(deadline=None)
 @given(written=OWNED, first=st.integers(0, 6), count=st.integers(1, 7))
 def test_sums_are_those_of_each_persons_rows(written: list[tuple[str, int]], first: int, count: int) -> None:
     snapshot = GallerySnapshot.of(1, templates_of(written))
@@ -85,6 +89,7 @@ def test_sums_are_those_of_each_persons_rows(written: list[tuple[str, int]], fir
     assert_allclose(sums, np.array(expected).reshape(-1, DIMENSIONS), atol=1e-5)
 
 
+@settings(deadline=None)
 @given(written=OWNED)
 def test_every_row_belongs_to_one_person(written: list[tuple[str, int]]) -> None:
     snapshot = GallerySnapshot.of(1, templates_of(written))

@@ -35,7 +35,7 @@ _YOUNG = 4  # versions in which another writer may still be making the table
 _SETTLE_SECONDS = 0.1
 _BATCH = 2**15  # rows read at a time: 16 MiB of encodings
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
-_LARGE = 8 * 2**20  # bytes
+_LARGE = 2 * 2**20  # bytes
 _PHOTO_ID = 26  # bytes of a ULID
 _SCHEMA = pa.schema(
     [
@@ -71,10 +71,8 @@ class Gallery:
             return GallerySnapshot.of(0, ())
         version = int(table.version)
         table.checkout(version)  # a commit between the two calls must not slip in under the older number
-        ids, columns = _read_columns(table, model)
-        pa.default_memory_pool().release_unused()  # it keeps what was freed: half as much as the encodings will take
-        snapshot = GallerySnapshot.laid_out(version, columns, _read_encodings(table, ids))
-        pa.default_memory_pool().release_unused()
+        snapshot = _read(table, version, model)
+        _give_back()
         return snapshot
 
     def add(self, collection: str, templates: Sequence[Template]) -> int:
@@ -140,15 +138,29 @@ class Gallery:
 
 
 def _map_large_buffers() -> None:
-    """Have the C library give large buffers back to the system when they are freed.
+    """Have the C library take large buffers from the system one by one, so that they can go back when they are freed.
 
-    It would otherwise learn to keep them in its heaps, one a thread, and what LanceDB has read would stay there: about
-    as much again as the gallery itself.
+    It would otherwise learn to cut them out of its heaps, one a thread, and what LanceDB has read would stay there:
+    about as much again as the gallery itself.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:  # glibc's
         mallopt(_M_MMAP_THRESHOLD, _LARGE)
         mallopt(_M_TRIM_THRESHOLD, 2 * _LARGE)
+
+
+def _give_back() -> None:
+    """Return to the system what is free: Arrow and the C library keep it, more than half of what encodings take."""
+    pa.default_memory_pool().release_unused()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:  # glibc's
+        trim(0)
+
+
+def _read(table: Any, version: int, model: str) -> GallerySnapshot:
+    ids, columns = _read_columns(table, model)
+    _give_back()
+    return GallerySnapshot.laid_out(version, columns, _read_encodings(table, ids))
 
 
 def _read_columns(table: Any, model: str) -> tuple[NDArray[np.uint64], TemplateColumns]:
