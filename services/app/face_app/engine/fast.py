@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import dlib
@@ -15,25 +16,45 @@ from face_app.engine.sessions import single_threaded
 from face_app.engine.weights import MODEL, encoder_model, landmarks_model
 from face_app.recognition import Crop, Detection, Encodings, Image, Picture, Rectangle
 
-_DETAIL = 1.5  # pixels of a face for each of a chip's: with fewer, landmarks are less precise (2 changes nothing more)
+_DETAIL = 1.3  # pixels of a face for each of a chip's side: with fewer, landmarks are less precise
 _BATCH = 32  # chips encoded in one call: bounds the memory a crowd takes
+
+
+class View(NamedTuple):
+    """How a face is cut out for the encoder; an encoding is the mean over a face's views."""
+
+    joint: bool = True
+    """Aligned by the detector's points too, rather than by dlib's landmarks alone."""
+    padding: float = PADDING
+    mirrored: bool = False
+
+
+ONE = (View(),)
+TWO = (View(), View(joint=False, mirrored=True))
+CAREFUL = tuple(
+    View(joint, padding, mirrored)
+    for mirrored in (False, True)
+    for joint, padding in ((True, PADDING), (False, PADDING), (True, 0.3), (True, 0.2))
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a profile's detector looks at, and what its encodings are the mean of."""
+    """What a profile's detector looks at, and how often its faces are encoded."""
 
     model: str
     looks: tuple[int, ...]
     """Sizes in pixels (width times height) at which YuNet looks; none for HOG on the doubled photo."""
-    mirrored: bool
-    """Whether an encoding is the mean over a chip and a mirrored one."""
+    twice: int
+    """So many of a photo's most prominent faces are encoded in two views; the others, of a group, in one."""
+    careful: tuple[View, ...]
+    """The views of a face that much depends on."""
 
 
 PROFILES = {
-    "exact": Profile(MODEL, (), mirrored=False),
-    "balanced": Profile(f"{MODEL}-mirrored", (150_000, 370_000, 1_050_000), mirrored=True),
-    "quick": Profile(MODEL, (150_000, 370_000), mirrored=False),
+    "exact": Profile(MODEL, (), 0, ONE),
+    "balanced": Profile(f"{MODEL}-mirrored", (150_000, 370_000, 1_050_000), 2, CAREFUL),
+    "quick": Profile(MODEL, (150_000, 370_000), 0, ONE),
 }
 
 
@@ -61,14 +82,21 @@ class FastEngine:
 
     def cut(self, picture: Picture, detections: Sequence[Detection], *, careful: bool) -> list[Crop]:
         """See Engine."""
-        return [self._cut(picture, detection, careful=careful) for detection in detections]
+        profile = self._profile
+        return [
+            self._cut(picture, detection, profile.careful if careful else TWO if place < profile.twice else ONE)
+            for place, detection in enumerate(detections)
+        ]
 
-    def _cut(self, picture: Picture, detection: Detection, *, careful: bool) -> Crop:
+    def _cut(self, picture: Picture, detection: Detection, views: Sequence[View]) -> Crop:
         image, scale = picture.at(self._scale(detection.rectangle.side))
         shape = self._landmarks(image, dlib_rectangle(_scaled(detection.rectangle, scale)))
         landmarks = np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float64)
         points = np.array(detection.points, dtype=np.float64).reshape(-1, 2) * scale
-        chips = self._chips(image, shape, landmarks, points, careful=careful)
+        if self._profile.looks:
+            chips = [_chip(image, landmarks, points, view) for view in views]
+        else:
+            chips = [dlib.get_face_chip(image, shape, CHIP_SIZE, PADDING)]  # face_recognition's own
         return Crop(
             landmarks=tuple((round(x / scale), round(y / scale)) for x, y in landmarks),
             sharpness=sharpness(chips[0]),
@@ -82,18 +110,6 @@ class FastEngine:
         What equals face_recognition is cut out of the photo as it is.
         """
         return min(1.0, _DETAIL * CHIP_SIZE / max(side, 1)) if self._profile.looks else 1.0
-
-    def _chips(
-        self, image: Image, shape: "dlib.full_object_detection", landmarks: Points, points: Points, *, careful: bool
-    ) -> list[Image]:
-        if not self._profile.mirrored:
-            return [dlib.get_face_chip(image, shape, CHIP_SIZE, PADDING)]
-        none = np.empty((0, 2))
-        chips = [cut(image, to_chip(landmarks, points)), mirrored(cut(image, to_chip(landmarks, none)))]
-        if careful:
-            chips.append(cut(image, to_chip(landmarks, points, padding=0.3)))
-            chips.append(mirrored(cut(image, to_chip(landmarks, points, padding=0.2))))
-        return chips
 
     def encode(self, crops: Sequence[Crop]) -> Encodings:
         """See Engine. The mean over the chips of each crop."""
@@ -115,9 +131,9 @@ def _scaled(rectangle: Rectangle, scale: float) -> Rectangle:
     )
 
 
-def mirrored(chip: Image) -> Image:
-    """Left and right exchanged."""
-    return chip[:, ::-1]
+def _chip(image: Image, landmarks: Points, points: Points, view: View) -> Image:
+    chip = cut(image, to_chip(landmarks, points if view.joint else points[:0], view.padding))
+    return chip[:, ::-1] if view.mirrored else chip
 
 
 def dlib_rectangle(rectangle: Rectangle) -> "dlib.rectangle":
