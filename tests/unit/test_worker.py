@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -39,7 +40,12 @@ class GoneQueue(MemoryQueue):
 class House:
     """A worker with everything around it in memory."""
 
-    def __init__(self, read: Read = lambda body, most: reading(face()), visibility: int = 30) -> None:
+    def __init__(
+        self,
+        read: Read = lambda body, most: reading(face()),
+        visibility: int = 30,
+        ahead_seconds: float = math.inf,
+    ) -> None:
         self.store = MemoryObjectStore()
         self.requests = MemoryQueue()
         self.queues = MemoryQueues()
@@ -58,7 +64,12 @@ class House:
                 identity=Identity("worker-1", "model", "profile"),
                 now=time.time,
             ),
-            pace=Pace(capacity=3, visibility_seconds=visibility, receive_wait_seconds=0),
+            pace=Pace(
+                capacity=3 if ahead_seconds == math.inf else 30,
+                visibility_seconds=visibility,
+                receive_wait_seconds=0,
+                ahead_seconds=ahead_seconds,
+            ),
             metrics=self.metrics,
             now=time.time,
         )
@@ -379,3 +390,29 @@ def test_a_worker_whose_queue_loop_is_stuck_is_not_alive(monkeypatch: pytest.Mon
         assert house.worker.is_alive
         eventually(lambda: not house.worker.is_alive)
         go_on.set()
+
+
+@pytest.mark.parametrize(
+    ("photo_seconds", "jobs"),
+    [(0.01, 2 * (1 + 30)), (0.001, 66), (0.1, 2 * (1 + 3)), (1.0, 2 * (1 + 2)), (0.0, 66)],
+)
+def test_slow_photos_are_not_hoarded(photo_seconds: float, jobs: int) -> None:
+    assert Pace(66, 30, 0, slots=2, ahead_seconds=0.3).room(photo_seconds) == jobs
+
+
+def test_a_worker_that_reads_slow_photos_leaves_the_others_to_its_fellows() -> None:
+    begun, gate = threading.Semaphore(0), threading.Event()
+
+    def slow(body: bytes, most: int) -> Reading:
+        begun.release()
+        gate.wait(5)
+        return replace(reading(face()), detect_ms=2000.0)
+
+    house = House(slow, ahead_seconds=0.3)
+    for number in range(20):
+        house.send(probe(id=f"{ULID[:-2]}{number:02d}", key=image_key(ULID)))
+    with house.working():
+        eventually(lambda: house.worker.held == 7)  # one in hand and six ahead, by what is assumed at first
+        gate.set()
+        eventually(lambda: house.worker.finished >= 14)
+        assert house.worker.held <= 3

@@ -61,7 +61,7 @@ def build(
     now: Callable[[], float],
 ) -> Parts:
     """The worker's parts, ready to run."""
-    pace = Pace(settings.capacity(), settings.visibility_seconds, settings.receive_wait_seconds)
+    pace = _pace(settings)
     known = population(nursery.model)
     policy = Policy(settings.false_positive_rate, settings.margin, settings.threshold)
     cache = GalleryCache(cloud.gallery, nursery.model, metrics, preparing(known, policy))
@@ -88,6 +88,16 @@ def build(
         prometheus_client.start_http_server(settings.metrics_port, settings.metrics_host, metrics.registry)
     refresh = Loop("gallery-refresh", cache.refresh, pause=settings.gallery_poll_seconds)
     return Parts(worker, refresh, _reporter(settings, cloud.store, worker, pace, now))
+
+
+def _pace(settings: WorkerSettings) -> Pace:
+    return Pace(
+        capacity=settings.capacity(),
+        visibility_seconds=settings.visibility_seconds,
+        receive_wait_seconds=settings.receive_wait_seconds,
+        slots=settings.slots,
+        ahead_seconds=settings.ahead_seconds,
+    )
 
 
 def _reporter(

@@ -20,7 +20,10 @@ class WorkerSettings(CloudSettings):
     report_seconds: float = Field(5.0, gt=0, description="how often the scaling loop is told news of this worker")
     slots: int = Field(1, ge=1, le=256, description="photos inferred at the same time; one a core")
     batch_photos: int = Field(8, ge=1, le=32, description="photos of which a slot encodes the faces together")
-    prefetch: int = Field(32, ge=0, le=64, description="photos in hand for each slot beside the one that it reads")
+    prefetch: int = Field(32, ge=0, le=64, description="most photos in hand for each slot beside the one that it reads")
+    ahead_seconds: float = Field(
+        0.3, gt=0, description="work that a slot has in hand: what one worker holds, another cannot take"
+    )
     visibility_seconds: int = Field(
         30, ge=3, description="how long a job is hidden after this worker's last sign of life"
     )

@@ -1,6 +1,7 @@
 """The queue loop: receives jobs, keeps them held, answers, and drains when told to."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 from face_app.handlers import Handlers, ReleasedError
 from face_app.metrics import WorkerMetrics
-from face_common.contract import InvalidMessageError, Job, Result, encode_reply, failed_result
+from face_common.contract import InvalidMessageError, Job, Result, Timing, encode_reply, failed_result
 from face_common.errors import PermanentError, QueueMissingError, TransientError
 from face_common.loops import Loop
 from face_common.ports import Message, ObjectStore, Queue, Queues
@@ -19,6 +20,9 @@ from face_common.results import settle, stored_result
 _log = logging.getLogger(__name__)
 _RECEIVE_LIMIT = 10
 _LONGEST_BACKOFF = 60
+_FEWEST_AHEAD = 2  # for each slot: one that waits, one that is fetched
+_ASSUMED_PHOTO_SECONDS = 0.05  # until photos have been read
+_LATEST_SHARE = 0.1  # of the last photo in the running mean
 _LONGEST_TURN = 120.0  # of a loop that lives: a long poll, and the waits and retries of a cloud that does not answer
 
 
@@ -30,6 +34,14 @@ class Pace:
     """Jobs in hand: those being inferred and those fetched ahead."""
     visibility_seconds: int
     receive_wait_seconds: int
+    slots: int = 1
+    ahead_seconds: float = math.inf
+    """Jobs are fetched ahead for no longer than this: what one worker holds, another cannot take."""
+
+    def room(self, photo_seconds: float) -> int:
+        """Jobs in hand while a photo keeps a slot busy for so long."""
+        ahead = max(_FEWEST_AHEAD, self.ahead_seconds / max(photo_seconds, 1e-3))
+        return self.capacity if ahead == math.inf else min(self.capacity, self.slots * (1 + math.ceil(ahead)))
 
 
 class Worker:
@@ -65,6 +77,8 @@ class Worker:
         self._turned_at = time.monotonic()
         # It outlives the jobs, so that the last of them stays ours to the end.
         self._heartbeat = Loop("heartbeat", self._keep_held, pause=pace.visibility_seconds / 3)
+        self._photo_seconds = _ASSUMED_PHOTO_SECONDS
+        self._one_ended = threading.Event()
         self.finished = 0
         """Jobs answered so far; approximate, as several threads count."""
 
@@ -104,11 +118,7 @@ class Worker:
 
     def _receive(self) -> list[Message]:
         """As many jobs as there is room for, each with its place reserved; none when draining."""
-        reserved = 0
-        if self._free.acquire(timeout=0.5):
-            reserved = 1
-            while reserved < _RECEIVE_LIMIT and self._free.acquire(blocking=False):
-                reserved += 1
+        reserved = self._reserve()
         messages: list[Message] = []
         try:
             if reserved and not self._draining.is_set():
@@ -124,6 +134,20 @@ class Worker:
             self._free.release()
         self._metrics.held.set(len(self._held))
         return messages
+
+    def _reserve(self) -> int:
+        """Places for jobs, waiting a moment for the first: no more than are worth fetching ahead."""
+        room = min(self._pace.room(self._photo_seconds) - len(self._held), _RECEIVE_LIMIT)
+        if room <= 0:
+            self._one_ended.wait(0.5)
+            self._one_ended.clear()
+            return 0
+        if not self._free.acquire(timeout=0.5):
+            return 0
+        reserved = 1
+        while reserved < room and self._free.acquire(blocking=False):
+            reserved += 1
+        return reserved
 
     def _work(self, message: Message) -> None:
         """Take one job from its message to its answer; whatever happens, its place is free again afterwards."""
@@ -146,6 +170,7 @@ class Worker:
         finally:
             self._forget(message)
             self._free.release()
+            self._one_ended.set()
 
     def _answer(self, message: Message, job: Job) -> None:
         result, outcome = self._settle(message, job)
@@ -156,8 +181,15 @@ class Worker:
         self._requests.delete([message.receipt])
         self.finished += 1
         self._metrics.jobs.labels(job.operation.value, outcome).inc()
-        self._metrics.observe_stages(result.get("timing", {}))
+        self._learn(result.get("timing", {}))
         _log.info("answered", extra={"id": job.id, "operation": job.operation.value, "outcome": outcome})
+
+    def _learn(self, timing: Timing) -> None:
+        """Note how long the stages took, and how long the photo kept a slot busy."""
+        self._metrics.observe_stages(timing)
+        if timing:
+            seconds = (timing["decode_ms"] + timing["detect_ms"] + timing["encode_ms"]) / 1000
+            self._photo_seconds += _LATEST_SHARE * (seconds - self._photo_seconds)
 
     def _settle(self, message: Message, job: Job) -> tuple[Result, str]:
         """The one stored result of a job, made now unless an earlier delivery made it."""
