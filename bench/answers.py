@@ -48,14 +48,22 @@ def measure(service: Target, people: Mapping[str, Sequence[Path]], strangers: Se
             results = list(threads.map(lambda probe: _identify(client, probe), probes))
         for person in client.people():
             client.forget(person)
-    return {"table": TABLE, "people": len(enrolled), "photos refused": refused, **row(probes, results)}
+    return {
+        "table": TABLE,
+        "people": len(enrolled),
+        "photos enrolled each": ENROLLED,
+        "refused": refused,
+        **row(probes, results),
+    }
 
 
-def _enrol(client: FaceClient, enrolled: Mapping[str, Sequence[Path]]) -> int:
-    """Enrol everybody; how many photos were refused."""
+def _enrol(client: FaceClient, enrolled: Mapping[str, Sequence[Path]]) -> str:
+    """Enrol everybody; what their photos were refused for, and how often."""
     with ThreadPoolExecutor(_CLIENTS) as threads:
         verdicts = threads.map(lambda entry: client.enrol(entry[0], entry[1][:ENROLLED]), enrolled.items())
-        return sum(verdict["verdict"] != "accepted" for photos in verdicts for verdict in photos)
+        counts = Counter(photo["verdict"] for photos in verdicts for photo in photos)
+    del counts["accepted"]
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common()) or "none"
 
 
 def _identify(client: FaceClient, probe: Probe) -> Result | None:

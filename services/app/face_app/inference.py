@@ -18,6 +18,8 @@ class InferenceSettings:
     cache: Path
     memory_bytes: int
     """What a child may allocate beyond the loaded models."""
+    max_pixels: int = 50_000_000
+    """Of the largest photo that a child decodes."""
     batch_photos: int = 8
     """Photos whose faces a child encodes together."""
 

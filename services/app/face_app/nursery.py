@@ -27,7 +27,7 @@ def run(control: socket.socket, settings: InferenceSettings) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
-    engine = load_engine(settings.engine, settings.profile, settings.cache)
+    engine = load_engine(settings.engine, settings.profile, settings.cache, settings.max_pixels)
     gc.freeze()  # a collection in a child must not write to, and so copy, the pages that all share
     answers = Connection(os.dup(control.fileno()), readable=False)
     answers.send_bytes(json.dumps({"model": engine.model, "profile": engine.profile}).encode())

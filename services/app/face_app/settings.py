@@ -30,6 +30,7 @@ class WorkerSettings(CloudSettings):
     receive_wait_seconds: int = Field(5, ge=0, le=20, description="long poll of the request queue")
     engine: Literal["fast", "reference"] = Field("fast", description="fast or reference")
     profile: Literal["exact", "balanced", "quick"] = Field("balanced", description="exact, balanced or quick")
+    max_pixels: int = Field(50_000_000, ge=1, description="largest photo that is decoded; as for the web service")
     cache_dir: Path = Field(Path("~/.cache/elastic-face"), description="folder for converted models")
     false_positive_rate: float = Field(
         0.007, gt=0, lt=0.5, description="share of strangers that may be named; sets each collection's threshold"
@@ -63,5 +64,6 @@ class WorkerSettings(CloudSettings):
             profile=self.profile,
             cache=self.cache_dir.expanduser(),
             memory_bytes=self.child_memory_mib * 2**20,
+            max_pixels=self.max_pixels,
             batch_photos=self.batch_photos,
         )

@@ -61,9 +61,10 @@ PROFILES = {
 class FastEngine:
     """With the exact profile encodings equal face_recognition's to 1e-5 at equal boxes. One thread each."""
 
-    def __init__(self, profile: str, cache: Path) -> None:
+    def __init__(self, profile: str, cache: Path, max_pixels: int) -> None:
         """Load the models of a profile; see load_engine."""
         self.profile = profile
+        self._max_pixels = max_pixels
         self._profile = PROFILES[profile]
         self.model = self._profile.model
         cv2.setNumThreads(1)  # one worker process a core: threads within one would only fight
@@ -74,7 +75,8 @@ class FastEngine:
 
     def decode(self, body: bytes) -> Picture:
         """See Engine."""
-        return decoding.decode(body, look=decoding.LOOK if self._profile.looks else decoding.WHOLE)
+        look = decoding.LOOK if self._profile.looks else decoding.WHOLE
+        return decoding.decode(body, look=look, max_pixels=self._max_pixels)
 
     def detect(self, picture: Picture, *, glance: bool = False) -> list[Detection]:
         """See Engine."""

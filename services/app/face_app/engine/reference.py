@@ -32,9 +32,12 @@ class ReferenceEngine:
     profile = "exact"
     upright_score = HogDetector.upright_score
 
+    def __init__(self, max_pixels: int) -> None:
+        self._max_pixels = max_pixels
+
     def decode(self, body: bytes) -> Picture:
         """See Engine."""
-        return decoding.decode(body, look=decoding.WHOLE)
+        return decoding.decode(body, look=decoding.WHOLE, max_pixels=self._max_pixels)
 
     def detect(self, picture: Picture, *, glance: bool = False) -> list[Detection]:
         """See Engine. The library does not tell its scores: each is 0."""
