@@ -51,7 +51,7 @@ def measure(service: Target, people: Mapping[str, Sequence[Path]], strangers: Se
     return {
         "table": TABLE,
         "people": len(enrolled),
-        "photos enrolled each": ENROLLED,
+        "photos each": ENROLLED,
         "refused": refused,
         **row(probes, results),
     }
