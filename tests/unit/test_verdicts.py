@@ -7,7 +7,7 @@ import pytest
 
 from face_app.enrolled import Enrolled, Policy, preparing
 from face_app.quality import EnrolmentLimits, is_fit, reasons
-from face_app.recognition import FaceReading
+from face_app.recognition import FaceReading, Rectangle
 from face_app.verdicts import Enrolment, Judgement, judge
 from face_common.templates import GallerySnapshot
 from tests.fakes.inference import encoding, face, reading
@@ -34,9 +34,22 @@ def test_a_photo_needs_a_face() -> None:
     assert verdict([], enrolled())[0] == "no-face"
 
 
-@pytest.mark.parametrize(("side", "expected"), [(49, "accepted"), (50, "several-faces")])
-def test_a_face_of_a_quarter_of_the_area_is_a_rival(side: int, expected: str) -> None:
-    assert verdict([face(side=100), face(side=side)], enrolled())[0] == expected
+def at(x: int, y: int, side: int) -> FaceReading:
+    half = side // 2
+    return replace(face(), rectangle=Rectangle(x - half, y - half, x + half, y + half))
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (at(320, 240, 48), "accepted"),
+        (at(320, 240, 50), "several-faces"),
+        (at(480, 240, 100), "several-faces"),
+        (at(620, 460, 100), "accepted"),  # as large, but in the corner: somebody who happened to be there
+    ],
+)
+def test_a_face_of_a_quarter_of_the_weight_is_a_rival(other: FaceReading, expected: str) -> None:
+    assert verdict([at(320, 240, 100), other], enrolled())[0] == expected
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from face_app.quality import EnrolmentLimits
 from face_app.recognition import FaceReading, Reading
 from face_common.contract import Verdict
 
-_RIVAL_SHARE = 0.25  # of the main face's area: smaller faces are the background of a portrait
+_RIVAL_SHARE = 0.25  # of the main face's prominence: lesser faces are the background of a portrait
 _CANDIDATES = 2  # the nearest person may be the one to be enrolled
 
 
@@ -46,10 +46,10 @@ def judge(reading: Reading, enrolment: Enrolment, enrolled: Enrolled, limits: En
 def _faces(reading: Reading) -> Judgement | None:
     if not reading.faces:
         return "no-face", "no face was found in the photo"
-    largest, *others = sorted((face.rectangle.area for face in reading.faces), reverse=True)
-    rivals = sum(area >= _RIVAL_SHARE * largest for area in others)
+    main, *others = (face.rectangle.prominence(reading.width, reading.height) for face in reading.faces)
+    rivals = sum(other >= _RIVAL_SHARE * main for other in others)
     if rivals:
-        return "several-faces", f"the photo shows {rivals + 1} faces of similar size; enrolment needs one person"
+        return "several-faces", f"the photo shows {rivals + 1} faces of similar weight; enrolment needs one person"
     return None
 
 

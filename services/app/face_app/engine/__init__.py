@@ -11,8 +11,8 @@ PROFILES = ("exact", "balanced", "quick")
 def load_engine(name: str, profile: str, cache: Path, max_pixels: int = MAX_PIXELS) -> Engine:
     """Load an engine's models into this process. Call it once, before forking, with a single thread running.
 
-    `cache` is a folder for converted models, `max_pixels` the size of the largest photo that is decoded. ValueError when
-    there is no such engine or it lacks the profile.
+    `cache` is a folder for converted models, `max_pixels` the size of the largest photo that is decoded. ValueError
+    when there is no such engine or it lacks the profile.
     """
     # Imported here: the reference library costs seconds and calls quit() when its models are missing.
     if name == "reference" and profile == "exact":
