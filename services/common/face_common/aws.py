@@ -9,10 +9,11 @@ from botocore.config import Config
 from face_common.settings import CloudSettings
 
 if TYPE_CHECKING:
-    from face_common.gallery import Gallery
     from types_boto3_ec2 import EC2Client
     from types_boto3_s3 import S3Client
     from types_boto3_sqs import SQSClient
+
+    from face_common.gallery import Gallery
 
 _LONGEST_POLL = 20  # seconds; SQS allows no more
 
