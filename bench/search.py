@@ -181,7 +181,8 @@ def _times(index: GalleryIndex) -> tuple[float, float, float]:
         lambda: nearest_people(index, probes, _CANDIDATES),
         lambda: face_distance(encodings, probes[0]),
     )
-    began, taken = time.perf_counter(), []
+    began = time.perf_counter()
+    taken: list[list[float]] = []
     while len(taken) < _FEWEST or (len(taken) < _MOST and time.perf_counter() - began < _SECONDS):
         taken.append([_cpu_ms(step) for step in steps])
     one, together, theirs = (median(column) for column in zip(*taken, strict=True))
