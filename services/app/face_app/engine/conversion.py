@@ -103,11 +103,11 @@ class _Graph:
             pads=[padding] * 4,
         )
 
-    def pad(self, x: str, channels: int = 0, rows: int = 0) -> str:
-        """Zeros after the last channel, and below and right of the map."""
-        if not channels and not rows:
+    def pad(self, x: str, rows: int) -> str:
+        """Zeros below and right of the map."""
+        if not rows:
             return x
-        amounts = np.array([0, 0, 0, 0, 0, channels, rows, rows], dtype=np.int64)
+        amounts = np.array([0, 0, 0, 0, 0, 0, rows, rows], dtype=np.int64)
         return self.node("Pad", x, self.constant(amounts))
 
 
@@ -123,9 +123,7 @@ def _graph(reader: _TensorReader) -> onnx.ModelProto:
     """The network over RGB chips: uint8 (n, 150, 150, 3) -> float32 (n, 128)."""
     graph = _Graph([], [])
     x = graph.node("Cast", graph.node("Transpose", "chips", perm=[0, 3, 1, 2]), to=TensorProto.FLOAT)
-    x = graph.node("Sub", x, graph.constant(_MEAN_RGB.reshape(1, 3, 1, 1)))
-    x = graph.node("Mul", x, graph.constant(np.array(1 / 256, dtype=np.float32)))
-    x = graph.node("Relu", graph.convolve(x, reader.convolution(32, 3, 7), stride=2, padding=0))
+    x = graph.node("Relu", graph.convolve(x, _normalising(reader.convolution(32, 3, 7)), stride=2, padding=0))
     x = graph.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2])
     channels, side = 32, 35  # 150 -> 72 by the convolution, 72 -> 35 by the pool
     for filters, halving in _blocks():
@@ -149,6 +147,25 @@ def _graph(reader: _TensorReader) -> onnx.ModelProto:
     return model
 
 
+def _normalising(weights: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+    """The first convolution over pixels as they are; dlib takes them less their mean, by 256. It has no padding."""
+    kernel, bias = weights
+    scaled = kernel.astype(np.float64) / 256
+    shifted = bias - np.einsum("fchw,c->f", scaled, _MEAN_RGB.astype(np.float64))
+    return scaled.astype(np.float32), shifted.astype(np.float32)
+
+
+def _widening(channels: int, filters: int) -> tuple[Floats, Floats]:
+    """A convolution that puts empty channels behind the ones there are.
+
+    A padding would be the same, but ONNX Runtime keeps the channels in blocks of a vector register's width and would
+    have to sort them for it.
+    """
+    kernel = np.zeros((filters, channels, 1, 1), dtype=np.float32)
+    kernel[np.arange(channels), np.arange(channels)] = 1
+    return kernel, np.zeros(filters, dtype=np.float32)
+
+
 def _residual(
     graph: _Graph,
     x: str,
@@ -161,18 +178,19 @@ def _residual(
     """One residual block over maps of `side` x `side`; its output and the new side.
 
     A halving block's shortcut is an average pool. Where the two branches differ in size or channels dlib adds them as
-    if the smaller were padded with zeros.
+    if the smaller were padded with zeros: the shortcut has fewer channels, the other branch may have fewer rows.
     """
     y = graph.node("Relu", graph.convolve(x, first, stride=2 if halving else 1, padding=0 if halving else 1))
     y = graph.convolve(y, second, stride=1, padding=1)
     if not halving:
         return graph.node("Relu", graph.node("Add", y, x)), side
     convolved, pooled = (side - 3) // 2 + 1, (side - 2) // 2 + 1
-    wider = max(convolved, pooled)
+    filters, channels = first[0].shape[:2]
     shortcut = graph.node("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
-    y = graph.pad(y, rows=wider - convolved)
-    shortcut = graph.pad(shortcut, channels=first[0].shape[0] - first[0].shape[1], rows=wider - pooled)
-    return graph.node("Relu", graph.node("Add", y, shortcut)), wider
+    if filters > channels:
+        shortcut = graph.convolve(shortcut, _widening(channels, filters), stride=1, padding=0)
+    y = graph.pad(y, rows=pooled - convolved)
+    return graph.node("Relu", graph.node("Add", y, shortcut)), pooled
 
 
 def detector_graph(source: bytes) -> onnx.ModelProto:

@@ -9,7 +9,7 @@ MODEL = "dlib-resnet29-v1"
 DETECTOR = "yunet-2023mar"
 STRIDES = (8, 16, 32)
 """Of the detector's three maps: pixels a cell."""
-_CONVERTER = "1"  # part of the cached file's name: raise it when the conversion changes
+_CONVERTER = "2"  # part of the cached file's name: raise it when the conversion changes
 
 
 def packaged(package: str, file: str) -> Path:
