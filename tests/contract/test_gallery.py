@@ -115,3 +115,15 @@ def test_only_templates_of_the_model_asked_for_are_loaded(gallery: AnyGallery) -
     gallery.add("c", [template("Ada", "1", encoding(0)), replace(template("Bob", "2", encoding(0)), model="other")])
     assert list(gallery.load("c", "model").people) == ["Ada"]
     assert list(gallery.load("c", "other").people) == ["Bob"]
+
+
+def test_many_single_enrolments_do_not_pile_up(tmp_path: Path) -> None:
+    gallery = Gallery(str(tmp_path))
+    versions = [gallery.add("c", [template("Ada", f"{number}", encoding(0))]) for number in range(70)]
+    assert versions == sorted(set(versions))
+    assert len(list((tmp_path / "c.lance" / "data").iterdir())) >= 70, (
+        "compaction makes files, and old readers keep theirs"
+    )
+    fragments = gallery._open("c").stats()["fragment_stats"]["num_fragments"]
+    assert fragments < 32
+    assert len(gallery.load("c", "model").units) == 70

@@ -5,6 +5,7 @@ version number tells a reader whether it has seen a write.
 """
 
 import ctypes
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -30,9 +31,11 @@ from face_common.templates import (
     parsed_digests,
 )
 
+_log = logging.getLogger(__name__)
 _ATTEMPTS = 8
 _YOUNG = 4  # versions in which another writer may still be making the table
 _SETTLE_SECONDS = 0.1
+_COMPACTED = 32  # versions from one compaction to the next: each append leaves a file that every load has to open
 _BATCH = 2**15  # rows read at a time: 16 MiB of encodings
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _LARGE = 2 * 2**20  # bytes
@@ -94,6 +97,8 @@ class Gallery:
                 raise TransientError(Code.STORAGE_UNAVAILABLE, f"the gallery refused: {error}") from error
             version = int(table.version)
             if version > _YOUNG or self._holds(collection, templates):
+                if version % _COMPACTED == 0:  # each version has one writer, so one of them sees to it
+                    _compact(table)
                 return version
         raise TransientError(Code.STORAGE_UNAVAILABLE, "the gallery is being made by others; try again")
 
@@ -217,6 +222,14 @@ def _strings(column: Any) -> Strings:
         return Strings.of(())
     ends = np.frombuffer(offsets, dtype=np.int32)[column.offset : column.offset + len(column) + 1]
     return Strings(np.frombuffer(text or b"", dtype=np.uint8), ends)
+
+
+def _compact(table: Any) -> None:
+    """Write the rows of many appends into one file. Readers notice nothing; whoever comes later may do it as well."""
+    try:
+        table.optimize()
+    except (RuntimeError, OSError) as error:  # others wrote meanwhile, or the bucket allows no removal of old files
+        _log.warning("the gallery was not compacted", extra={"reason": str(error)})
 
 
 def _attempt(call: Callable[[], Any]) -> Any:
