@@ -6,7 +6,7 @@ same. The second grows with the gallery, since a stranger has more people to res
 names most strangers among a thousand. So each collection's threshold follows from its own people.
 
 The distance of a stranger to the nearest of many people is, in the metric that decides, close to normally distributed,
-also in the tail that matters (docs/adr/0010-metric-and-calibration.md). Its mean and spread are learned from the collection itself: each
+also in the tail that matters (docs/adr/0010). Its mean and spread are learned from the collection itself: each
 template is a stranger to all the other people. Where there are few people, what was learned from others (Population)
 stands in for them.
 """

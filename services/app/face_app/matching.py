@@ -1,7 +1,7 @@
 """Exact search over a gallery. Pure.
 
 A person is the mean of their templates, each scaled to unit length first, which tells strangers better than the nearest
-template does (docs/adr/0010-metric-and-calibration.md). The means need not be stored: similarity is linear in them, so the products of the
+template does (docs/adr/0010). The means need not be stored: similarity is linear in them, so the products of the
 probe with all templates are summed up by person.
 """
 

@@ -1,6 +1,6 @@
 """What makes a face fit for recognition. Pure.
 
-The limits come from faces that were reduced and blurred step by step (docs/adr/0010-metric-and-calibration.md): a face of 30 pixels or a
+The limits come from faces that were reduced and blurred step by step (docs/adr/0010): a face of 30 pixels or a
 sharpness of 5 still is its owner's, but beyond that true matches fall away and, worse, strangers come nearer.
 """
 

@@ -40,7 +40,7 @@ _YUNET_MEAN = np.array(
 def to_chip(landmarks: Points, points: Points, padding: float = PADDING) -> Points:
     """The similarity (2, 3) that leads from the photo to a chip, by least squares over dlib's and YuNet's points.
 
-    Either may be empty. Ten points of two models that err differently align better than five (docs/adr/0010-metric-and-calibration.md).
+    Either may be empty. Ten points of two models that err differently align better than five (docs/adr/0010).
     """
     mean = np.concatenate([_DLIB_MEAN[: len(landmarks)], _YUNET_MEAN[: len(points)]])
     target = (padding + mean) / (2 * padding + 1) * CHIP_SIZE
