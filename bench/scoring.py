@@ -11,10 +11,10 @@ from bench.engines import LIBRARY
 from bench.measures import Floats
 from face_app.engine.fast import PROFILES
 from face_app.enrolled import Enrolled, Policy, preparing
-from face_app.matching import distances_to_people
+from face_app.matching import distances_to_people, pair_distances
 from face_app.population import population
 from face_app.settings import WorkerSettings
-from face_common.templates import GallerySnapshot, Template, unit_length
+from face_common.templates import GallerySnapshot, Template
 
 Encodings = NDArray[np.float32]
 Gallery = Mapping[str, Encodings]
@@ -91,7 +91,7 @@ class WorkerRule:
 
     def between(self, first: Encodings, second: Encodings) -> Floats:
         """See Rule."""
-        return np.asarray(np.linalg.norm(unit_length(first)[0] - unit_length(second)[0], axis=-1), dtype=np.float64)
+        return np.asarray(pair_distances(first, second), dtype=np.float64)
 
     def to_people(self, gallery: Gallery, probes: Encodings) -> Floats:
         """See Rule."""

@@ -13,7 +13,7 @@ from face_app.calibration import Population
 from face_app.decision import DecisionRule, decide
 from face_app.enrolled import Enrolled
 from face_app.gallery_cache import GalleryCache
-from face_app.matching import Neighbour
+from face_app.matching import Neighbour, pair_distances
 from face_app.quality import EnrolmentLimits, is_fit, reasons
 from face_app.recognition import FaceReading, PhotoRequest, Reading, milliseconds
 from face_app.verdicts import Enrolment, judge
@@ -31,7 +31,7 @@ from face_common.contract import (
 )
 from face_common.errors import ObjectMissingError, PermanentError
 from face_common.ports import ObjectStore
-from face_common.templates import DIMENSIONS, Encodings, Template, unit_length
+from face_common.templates import DIMENSIONS, Encodings, Template
 
 _RUNNERS_UP = 2  # people that a decision needs, however few candidates the client wants to see
 _ORDINALS = ("first", "second")
@@ -263,8 +263,7 @@ def _decided(face: FaceReading, neighbours: Sequence[Neighbour], rule: DecisionR
 
 def _compared(pair: Encodings, standards: Standards) -> Verification:
     """Whether two encodings (2, 128) are one person's: by the distance between them at unit length."""
-    units, _ = unit_length(pair)
-    distance, l2_distance = (float(np.linalg.norm(two[0] - two[1])) for two in (units, pair))
+    distance, l2_distance = float(pair_distances(pair[:1], pair[1:])[0]), float(np.linalg.norm(pair[0] - pair[1]))
     limit = standards.population.pair_threshold(standards.pair_rate)
     return {
         "decision": "same" if distance <= limit else "different",

@@ -81,6 +81,12 @@ def nearest_people(index: GalleryIndex, probes: Encodings, count: int) -> list[l
     ]
 
 
+def pair_distances(ones: Encodings, others: Encodings) -> Floats:
+    """Distance of each encoding (M, 128) to its partner (M, 128), at unit length: (M,). As verifications compare."""
+    distances: Floats = np.linalg.norm(unit_length(ones)[0] - unit_length(others)[0], axis=-1)
+    return distances
+
+
 def own_distances(index: GalleryIndex, encodings: Encodings, person: str) -> Floats | None:
     """Distance of each encoding (M, 128) to one person: (M,); None when nobody has this name."""
     place = index.snapshot.place_of(person)
