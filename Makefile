@@ -1,10 +1,10 @@
 # One line a target; the logic lives in scripts/, local/ and bench/.
 PY := .venv/bin/python
 SETUP := "$$(scripts/find-python)" scripts/setup.py
-export TARGET ENV DEPLOYMENT AWS_REGION SSH_KEY CONNECTION OPERATOR_CIDRS CLIENT_CIDRS STATE_BUCKET CERTIFICATE ACME_EMAIL RELEASE AUTO_APPROVE FORCE TF_PLUGIN_DIR
+export TARGET ENV DEPLOYMENT AWS_REGION SSH_KEY CONNECTION OPERATOR_CIDRS CLIENT_CIDRS STATE_BUCKET CERTIFICATE ACME_EMAIL SECRETS RELEASE AUTO_APPROVE FORCE TF_PLUGIN_DIR
 export PORT MIN_WORKERS MAX_WORKERS BOOT_SECONDS WARM_BOOT_SECONDS LOCALSTACK FACE_DATA FACE_URL ONLY PEOPLE STRANGERS PAIRS BOXES
 
-.PHONY: help setup run demo test test-all test-cloud test-hosts lint lint-cloud bench simulate deploy plan rollback destroy rehearse lock terraform-docs clean
+.PHONY: help setup run demo test test-all test-api test-browser test-cloud test-hosts lint lint-cloud bench simulate deploy plan rollback destroy rehearse lock terraform-docs cli-docs clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -21,6 +21,12 @@ demo: ## enrol sample people in the running service and recognise sample photos
 
 test: ## unit, contract, integration and end-to-end tests against LocalStack
 	@$(SETUP) dev && exec $(PY) -m pytest tests/unit tests/contract tests/integration tests/e2e
+
+test-api: ## schemathesis against the live service: at least 100 examples of every call
+	@$(SETUP) dev && exec $(PY) -m pytest tests/api
+
+test-browser: ## every page in Chromium: keyboard, accessibility, screenshots (Debian)
+	@$(SETUP) dev && exec $(PY) -m pytest tests/browser
 
 test-cloud: ## what Terraform makes on LocalStack, and the roles' rights (needs terraform)
 	@$(SETUP) dev && exec $(PY) -m pytest tests/cloud
@@ -61,6 +67,9 @@ rehearse: ## a deployment's whole life on this machine: deploy, burst, scale in,
 
 terraform-docs: ## write terraform/README.md
 	@$(SETUP) dev && exec $(PY) scripts/terraform_docs.py
+
+cli-docs: ## write what the commands in docs/cli.md print, as the service at FACE_URL answers them (in its collection `docs`)
+	@$(SETUP) dev && PYTHONPATH=. exec $(PY) scripts/cli_docs.py
 
 lock: ## write the hashed lock files in requirements/ (UPGRADE=1: newest releases)
 	@$(SETUP) dev && exec $(PY) scripts/lock.py $(if $(UPGRADE),--upgrade)

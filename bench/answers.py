@@ -46,8 +46,8 @@ def measure(service: Target, people: Mapping[str, Sequence[Path]], strangers: Se
         refused = _enrol(client, enrolled)
         with ThreadPoolExecutor(_CLIENTS) as threads:
             results = list(threads.map(lambda probe: _identify(client, probe), probes))
-        for person in client.people():
-            client.forget(person)
+        for entry in list(client.people()):
+            client.erase(entry["person"])
     return {
         "table": TABLE,
         "people": len(enrolled),

@@ -17,16 +17,19 @@ _BIN = ROOT / ".venv-deploy" / "bin"
 class Ansible:
     """The hosts of one deployment."""
 
-    def __init__(self, options: Options, cloud: dict[str, Any]) -> None:
-        """`cloud` is Terraform's output of that name."""
+    def __init__(self, options: Options, cloud: dict[str, Any], secret_settings: dict[str, str]) -> None:
+        """`cloud` is Terraform's output of that name; `secret_settings` are of the web service."""
         self._options = options
         self._cloud = cloud
+        self._secret_settings = secret_settings
         self._folder = options.state / "ansible"
 
     def play(self, playbook: str, built: Release | None = None) -> int:
         """Run one of ansible/*.yml, with a release where it installs one; how much it has changed."""
         self._folder.mkdir(parents=True, exist_ok=True)
         file = self._folder / "variables.json"
+        file.touch(mode=0o600)
+        file.chmod(0o600)  # there are secrets in it
         file.write_text(json.dumps(self._variables(built), indent=1))
         command = [str(_BIN / "ansible-playbook"), f"{playbook}.yml", "--extra-vars", f"@{file}"]
         log = self._folder / f"{playbook}.log"
@@ -42,6 +45,7 @@ class Ansible:
         chosen = {"release": options.release} if options.release else {}
         return {
             "cloud": self._cloud | {"target": options.target},
+            "face_web_secrets": self._secret_settings,
             "face_connection": options.connection,
             "face_known_hosts": str(self._folder / "known_hosts"),
             "ansible_ssh_private_key_file": str(options.ssh_key),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deployment import release
+from deployment.access import admin_key, forget_secrets, key_hash, secret_settings
 from deployment.ansible import Ansible
 from deployment.options import ROOT, STATES, Options, check
 from deployment.release import Release
@@ -20,6 +21,7 @@ from local import cloud as local_cloud
 from local.localstack import USUAL_PORT, free_port
 from local.resources import REGION
 
+_PATIENCE = 10.0  # seconds
 _KEPT_IMAGES = 3  # to go back to, as many as hosts keep releases
 _CLOUD = [sys.executable, "-m", "local.cloud"]
 RELEASES = ROOT / "build" / "release"
@@ -72,7 +74,7 @@ class Deployment:
 
     def configure(self, built: Release) -> int:
         """Bake the workers' image, and bring the web hosts to the release one after the other; how much was changed."""
-        ansible = Ansible(self.options, self.cloud())
+        ansible = self._ansible()
         with self.steps.step("worker image"):
             changed = ansible.play("image", built)
         with self.steps.step("web hosts"):
@@ -83,14 +85,16 @@ class Deployment:
     def roll_back(self) -> None:
         """Bring web hosts and workers back to the release before, or to the one that was named."""
         with self.steps.step("rollback"):
-            Ansible(self.options, self.cloud()).play("rollback")
+            self._ansible().play("rollback")
 
     def smoke(self) -> None:
         """One real photo through the public address."""
         with self.steps.step("smoke test"):
-            print(f"   {smoke(self.url, self.certificate)} at {self.url}")
+            print(f"   {smoke(self.url, self.certificate, self.key)} at {self.url}")
             if self.certificate:
                 print(f"   its own certificate: {self.certificate}")
+            print("   its first key, which may do everything; use it to make keys that may do less (face keys create):")
+            print(f"   export FACE_URL={self.url} FACE_KEY=$(cat {self.key})")
 
     def destroy(self) -> None:
         """Remove everything; the bucket only when forced to. Also what is left of half an apply, or half a destroy."""
@@ -109,9 +113,11 @@ class Deployment:
                 self.terraform.destroy()
             elif doomed := [one for one in self.terraform.resources() if not one.startswith("aws_s3_bucket")]:
                 self.terraform.destroy(doomed)
+        removal.hosts()  # LocalStack calls a web host terminated while its loop may still launch a worker
         if left := removal.left(buckets if everything else [], queues):
             raise DeployError(f"not everything is gone: {', '.join(left)}")
         if everything:
+            forget_secrets(self.options)
             shutil.rmtree(self.options.state)
         print("   nothing is left" if everything else f"   only {', '.join(buckets)} is left: FORCE=1 destroys it, too")
 
@@ -131,6 +137,11 @@ class Deployment:
         return cloud
 
     @property
+    def key(self) -> Path:
+        """The file of its first key."""
+        return admin_key(self.options)
+
+    @property
     def url(self) -> str:
         """Where the service answers: on LocalStack at the machine's own address, as the elastic one leads nowhere."""
         if self.options.target == "localstack":
@@ -143,8 +154,18 @@ class Deployment:
         if self.options.acme_email or self.options.certificate:
             return None
         file = self.options.state / "edge.crt"
-        file.write_text(ssl.get_server_certificate((self.url.removeprefix("https://"), 443)))
+        host = self.url.removeprefix("https://")
+        try:
+            file.write_text(ssl.get_server_certificate((host, 443), timeout=_PATIENCE))
+        except OSError as error:
+            raise DeployError(
+                f"nobody answers at {host}:443 ({error}); is this machine's address in CLIENT_CIDRS?"
+            ) from error
         return file
+
+    def _ansible(self) -> Ansible:
+        secret = {"FACE_ADMIN_KEY_HASH": key_hash(self.key), **secret_settings(self.options)}
+        return Ansible(self.options, self.cloud(), secret)
 
     def _agreed(self, question: str) -> None:
         if self.options.auto_approve:

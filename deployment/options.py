@@ -39,6 +39,8 @@ class Options:
     """Certificate chain and key of the web hosts; none: they make their own."""
     acme_email: str = ""
     """Whom Let's Encrypt writes to; with it, it makes the certificate."""
+    secrets: Path | None = None
+    """Settings of the web service that are secrets, FACE_NAME=value a line; None: those of the deploy before."""
     release: str = ""
     """To roll back to; empty: the one before."""
     auto_approve: bool = False
@@ -88,6 +90,7 @@ def from_environment(variables: Mapping[str, str]) -> Options:
         state_bucket=variables.get("STATE_BUCKET") or "",
         certificate=tuple(_path(file) for file in _several(variables.get("CERTIFICATE") or "")),
         acme_email=variables.get("ACME_EMAIL") or "",
+        secrets=_path(variables["SECRETS"]) if variables.get("SECRETS") else None,
         release=variables.get("RELEASE") or "",
         auto_approve=variables.get("AUTO_APPROVE") == "1",
         force=variables.get("FORCE") == "1",
@@ -109,6 +112,8 @@ def check(options: Options) -> Options:
     files = options.certificate
     if files and (len(files) != 2 or not all(file.is_file() for file in files)):
         raise DeployError("CERTIFICATE is two files, chain and key: CERTIFICATE=fullchain.pem,privkey.pem")
+    if options.secrets is not None and not options.secrets.is_file():
+        raise DeployError(f"there is no file {options.secrets}: SECRETS= names one with FACE_NAME=value lines")
     if options.target == "aws":
         options = replace(options, account=_account(options))
         _check_key(options)

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from deployment.access import key_text
 from deployment.deployments import Deployment
 from deployment.release import own_version
 from deployment.smoke import PERSON, client
@@ -116,17 +117,18 @@ class Rehearsal:
         print(f"   the web host runs {running}")
 
     @cached_property
-    def _address(self) -> tuple[str, Path | None]:
-        """Where the service answers, and the certificate to trust there."""
-        return self.deployment.url, self.deployment.certificate
+    def _address(self) -> tuple[str, Path | None, Path]:
+        """Where the service answers, the certificate to trust there, and the file of the key to use."""
+        return self.deployment.url, self.deployment.certificate, self.deployment.key
 
     def _client(self) -> FaceClient:
         return client(*self._address, _COLLECTION)
 
     def _get(self, path: str) -> dict[str, Any]:
-        url, certificate = self._address
+        url, certificate, key = self._address
         context = ssl.create_default_context(cafile=str(certificate))
-        answer: dict[str, Any] = httpx.get(f"{url}{path}", verify=context, trust_env=False).json()
+        headers = {"Authorization": f"Bearer {key_text(key)}"}
+        answer: dict[str, Any] = httpx.get(f"{url}{path}", headers=headers, verify=context, trust_env=False).json()
         return answer
 
     def _wait(self, what: str, so: Callable[[dict[str, int]], object]) -> None:

@@ -1,6 +1,5 @@
 """One real photo through the public address: a person is enrolled, recognised in another photo, and forgotten again."""
 
-import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TypeVar
 
 import httpx
 
+from deployment.access import key_text
 from deployment.steps import DeployError
 from face_client import FaceClient, FaceServiceError
 from face_common.contract import Result
@@ -20,20 +20,22 @@ _PAUSE_SECONDS = 2.0
 _T = TypeVar("_T")
 
 
-def smoke(url: str, certificate: Path | None) -> str:
+def smoke(url: str, certificate: Path | None, key: Path) -> str:
     """Send a photo; who was named in it and how sure. DeployError when it is not the right person.
 
-    `certificate` is the one to trust, where no authority that this machine knows has signed it.
+    `certificate` is the one to trust, where no authority that this machine knows has signed it; `key` is the file of a
+    key that may enrol.
     """
     photos = samples()
-    with client(url, certificate, _COLLECTION) as face:
+    with client(url, certificate, key, _COLLECTION) as face:
+        _patiently(lambda: face.set_consent(PERSON, "an official portrait, for a test"))  # where one is required
         verdicts = _patiently(lambda: face.enrol(PERSON, [photos / "obama.jpg"]))
         if verdicts[0]["verdict"] not in ("accepted", "duplicate"):
             raise DeployError(f"the smoke photo was not enrolled: {verdicts[0]['verdict']}, {verdicts[0]['detail']}")
         try:
             result = identified(face, photos / "obama2.jpg")
         finally:
-            face.forget(PERSON)
+            face.erase(PERSON)
     faces = result.get("faces", [])
     if [found["person"] for found in faces] != [PERSON]:
         named = [found["person"] or found["decision"] for found in faces]
@@ -41,10 +43,9 @@ def smoke(url: str, certificate: Path | None) -> str:
     return f"{PERSON} (distance {faces[0]['distance']}, by {result['worker']})"
 
 
-def client(url: str, certificate: Path | None, collection: str) -> FaceClient:
-    """A client that trusts a certificate of one's own."""
-    context = ssl.create_default_context(cafile=str(certificate) if certificate else None)
-    return FaceClient(url, collection=collection, transport=httpx.HTTPTransport(verify=context))
+def client(url: str, certificate: Path | None, key: Path, collection: str) -> FaceClient:
+    """A client with the key of a file, which trusts a certificate of one's own."""
+    return FaceClient(url, key=key_text(key), collection=collection, certificate=certificate)
 
 
 def identified(face: FaceClient, photo: Path) -> Result:

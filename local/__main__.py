@@ -12,13 +12,15 @@ from local.processes import StartError, interrupt, on_stop_signals
 from local.stack import ROOT, USUAL_PORT, Options, Stack
 
 _READY = """
-Elastic Face Recognition is up. In another shell:
+Elastic Face Recognition is up: open {url} in a browser. Or in another shell:
 
   make demo{port_note}
   curl -F image=@photo.jpg {url}/v1/identifications
-  curl {url}/v1/fleet
 
-Logs are in {logs}. Ctrl-C stops everything.
+{open_note}Logs are in {logs}. Ctrl-C stops everything.
+"""
+_OPEN = """\
+No key is needed: it is open to everybody on this machine, and to nobody else. FACE_ACCESS=keys asks for keys.
 """
 
 
@@ -45,7 +47,9 @@ def _serve(stack: Stack, options: Options) -> int:
     try:
         stack.start()
         port_note = "" if options.port == USUAL_PORT else f" PORT={options.port}"
-        print(_READY.format(url=stack.url, port_note=port_note, logs=options.state / "logs"), flush=True)
+        open_note = "" if options.settings.get("FACE_ACCESS") == "keys" else _OPEN
+        logs = options.state / "logs"
+        print(_READY.format(url=stack.url, port_note=port_note, open_note=open_note, logs=logs), flush=True)
         while True:
             time.sleep(0.5)
             stack.watch()
@@ -67,7 +71,7 @@ def _options() -> Options:
         warm_boot_seconds=_whole("WARM_BOOT_SECONDS", 0, 0, 3600),
         state=Path(os.environ.get("STATE") or ROOT / ".local"),
         docker=os.environ.get("LOCALSTACK", "host") == "docker",
-        settings={key: value for key, value in os.environ.items() if key.startswith("FACE_")},
+        settings={key: value for key, value in os.environ.items() if key.startswith("FACE_") and key != "FACE_KEY"},
     )
 
 

@@ -11,7 +11,7 @@ import PIL.ImageEnhance
 import PIL.ImageOps
 
 from face_client import FaceClient, FaceServiceError
-from face_client.command import describe
+from face_client.sentences import describe
 from local.samples import samples
 
 _COLLECTION = "demo"
@@ -23,7 +23,8 @@ def main() -> int:
     url = os.environ.get("FACE_URL") or f"http://127.0.0.1:{os.environ.get('PORT') or 8080}"
     folder = samples()
     try:
-        with FaceClient(url, collection=_COLLECTION) as client, tempfile.TemporaryDirectory() as made:
+        key = os.environ.get("FACE_KEY", "")
+        with FaceClient(url, key=key, collection=_COLLECTION) as client, tempfile.TemporaryDirectory() as made:
             _enrol(client, folder)
             return 0 if _recognise(client, folder, Path(made)) else 1
     except httpx.HTTPError as error:

@@ -62,7 +62,7 @@ def make_resources(endpoint: str, prefix: str = "face", webs: int = 1) -> Resour
     """Make bucket, queues and launch template; those that exist already stay as they are."""
     s3, sqs = s3_client(endpoint), sqs_client(endpoint)
     bucket = f"{prefix}-photos"
-    s3.create_bucket(Bucket=bucket)
+    _make_bucket(s3, bucket)
     dead_letters = _make_queue(sqs, f"{prefix}-dead-letters", {})
     arn = sqs.get_queue_attributes(QueueUrl=dead_letters, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": _MAX_RECEIVES})
@@ -74,6 +74,14 @@ def make_resources(endpoint: str, prefix: str = "face", webs: int = 1) -> Resour
         dead_letter_queue_url=dead_letters,
         launch_template=_make_template(ec2_client(endpoint), f"{prefix}-worker"),
     )
+
+
+def _make_bucket(s3: "S3Client", name: str) -> None:
+    """A bucket that keeps versions: what is to be gone must be gone with all of them, here as there."""
+    s3.create_bucket(Bucket=name, ObjectOwnership="BucketOwnerEnforced")
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    closed = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=dict.fromkeys(closed, True))  # type: ignore[arg-type]
 
 
 def _make_template(ec2: "EC2Client", name: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 
 from face_common.loops import Loop
+from face_common.s3 import S3ObjectStore
 from face_common.sqs import SqsQueue
 from local import localstack
 from local.hosts import Hosts
@@ -26,9 +27,11 @@ _START_SECONDS = 90.0  # the first start converts the model and fills Python's c
 _DRAIN_SECONDS = 45.0  # a photo in hand, the rest of a long poll
 _QUEUE_SECONDS = 30.0  # for jobs that nobody waits for any more
 _SAVE_EVERY_SECONDS = 60.0
+_NOTE_EVERY_SECONDS = 1.0  # an erasure takes longer: it waits for the workers to have seen it
 _HOSTS_EVERY_SECONDS = 0.3
 _START_TAKES = 5.0  # seconds that a worker needs from exec to ready, until it was measured
 _USUAL = {
+    "FACE_ACCESS": "open",  # to this machine alone
     "FACE_DRAIN_TARGET_SECONDS": "0.5",  # a fleet on one machine costs nothing and is there to be watched
     "FACE_QUIET_SECONDS": "30",
     "FACE_PATIENCE_SECONDS": "120",  # many workers that start at once on few cores
@@ -67,6 +70,7 @@ class Stack:
         self._localstack: LocalStack | None = None
         self._mirror: Mirror | None = None
         self._saving: Loop | None = None
+        self._noting: Loop | None = None
         self._hosting: Loop | None = None
         self._metrics: dict[str, str] = {}
         self.resources: Resources | None = None
@@ -131,6 +135,8 @@ class Stack:
             if self._saving is not None:
                 steps.callback(self._save)
                 steps.callback(self._saving.stop)
+            if self._noting is not None:
+                steps.callback(self._noting.stop)
             if self.hosts is not None and self._hosting is not None:
                 steps.callback(self.hosts.stop)
                 steps.callback(self._hosting.stop)
@@ -190,20 +196,26 @@ class Stack:
         self.resources = make_resources(self._localstack.endpoint, webs=self._options.webs)
         s3 = s3_client(self._localstack.endpoint)
         self._mirror = Mirror(s3, self.resources.bucket, self._options.state / "bucket")
-        restored = self._mirror.restore(gallery=True)
-        if restored:
-            self._tell(f"gallery     restored from {self._options.state / 'bucket'}")
+        if restored := self._mirror.restore():
+            self._tell(f"bucket      {restored} objects restored from {self._options.state / 'bucket'}")
         self._saving = Loop("bucket-mirror", self._mirror_step, pause=_SAVE_EVERY_SECONDS).start()
+        self._noting = Loop("erasures", self._note_erasures, pause=_NOTE_EVERY_SECONDS).start()
 
     def _mirror_step(self) -> None:
-        """Bring photos and results back while the service already serves, once; then save what has changed.
+        """Save what has changed: galleries in any case, the rest while the queue is empty: LocalStack is slow enough.
 
-        Galleries are saved in any case, the rest while the queue is empty: LocalStack is slow enough under load.
+        What the loops of the web services overwrite every second is not kept here in all its versions.
         """
         assert self._mirror is not None  # the loop starts after it is made
-        self._mirror.restore(gallery=False)
         self._mirror.save(GALLERY)
         if not self.queued():
+            self._mirror.save()
+        S3ObjectStore(s3_client(self._resources.endpoint), self._resources.bucket).purge_older("fleet/")
+
+    def _note_erasures(self) -> None:
+        """See that who was erased is not in the folder any more."""
+        assert self._mirror is not None  # the loop starts after it is made
+        if self._mirror.note_erasures():
             self._mirror.save()
 
     def _save(self) -> None:

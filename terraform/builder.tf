@@ -38,6 +38,7 @@ resource "aws_iam_instance_profile" "builder" {
 }
 
 resource "aws_iam_role_policy_attachment" "builder_ssm" {
+  count      = var.ssm_agent ? 1 : 0 # it reads every parameter of the account
   role       = aws_iam_role.builder.name
   policy_arn = "arn:${local.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore"
 }

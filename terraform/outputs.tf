@@ -42,6 +42,11 @@ locals {
       FACE_DEAD_LETTER_QUEUE_URL = aws_sqs_queue.dead_letters.url
       FACE_DEPLOYMENT            = var.deployment
       FACE_LAUNCH_TEMPLATE       = aws_launch_template.worker.name
+      FACE_IMPORT_PREFIX         = "inbox/" # the roles' rights name it
+      FACE_KEEP_PROBES_DAYS      = tostring(var.retention_days.photos)
+      FACE_KEEP_RESULTS_DAYS     = tostring(var.retention_days.results)
+      FACE_KEEP_UNKNOWN_DAYS     = tostring(var.retention_days.unknown)
+      FACE_KEEP_PHOTOS_DAYS      = tostring(var.retention_days.enrolled_photos)
       FACE_WORKER_SUBNETS        = join(",", local.private_subnets)
       FACE_MIN_WORKERS           = tostring(var.workers.min)
       FACE_MAX_WORKERS           = tostring(var.workers.max)

@@ -1,7 +1,35 @@
-# One bucket: images/ (photos), results/, gallery/ (enrolled people), fleet/ (the scaling loop's lease, reports, decisions).
+# One bucket: images/ (photos to be looked at), photos/ (enrolled ones), results/, gallery/ (templates), calibrations/ (what was measured of them),
+# people/ (consent, expiry),
+# batches/, inbox/ (what operators put there to be imported), unknown/, webhooks/, erasures/, idempotency/, access/ (keys, sessions), audit/,
+# fleet/ (the scaling loop's lease, reports, decisions, override).
 
 locals {
   bucket = coalesce(local.names.bucket, "${var.deployment}-photos-${local.account}")
+  # Days after which what lies there is gone; 0: never.
+  keeping = {
+    "images/"          = var.retention_days.photos
+    "photos/"          = var.retention_days.enrolled_photos
+    "results/"         = var.retention_days.results
+    "dead-letters/"    = var.retention_days.results
+    "batches/"         = var.retention_days.batches
+    "inbox/"           = var.retention_days.inbox
+    "unknown/"         = var.retention_days.unknown
+    "webhooks/"        = var.retention_days.webhooks
+    "erasures/"        = var.retention_days.receipts
+    "audit/entries/"   = var.retention_days.audit
+    "fleet/decisions/" = var.retention_days.decisions
+    "idempotency/"     = 1
+    "i-"               = 1 # what Ansible carries to an instance by SSM
+  }
+  expiring = { for prefix, days in local.keeping : prefix => days if days > 0 }
+  # Days after which what was deleted or replaced is gone, too (S3 counts from the next midnight, and takes its time); erasing
+  # a person does not wait for it. Only the gallery can be recovered for longer.
+  soon = 1
+  forgetting = merge(
+    { for prefix in keys(local.keeping) : prefix => local.soon if prefix != "fleet/decisions/" }, # which lies in fleet/
+    { for prefix in ["people/", "access/", "fleet/", "calibrations/"] : prefix => local.soon },
+    { "gallery/" = var.retention_days.versions },
+  )
 }
 
 resource "aws_s3_bucket" "this" {
@@ -73,12 +101,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
   depends_on = [aws_s3_bucket_versioning.this]
 
   dynamic "rule" {
-    for_each = {
-      "images/"          = var.retention_days.photos
-      "results/"         = var.retention_days.results
-      "fleet/decisions/" = var.retention_days.decisions
-      "i-"               = 1 # what Ansible carries to an instance by SSM
-    }
+    for_each = local.expiring
     content {
       id     = "expire ${rule.key}"
       status = "Enabled"
@@ -91,10 +114,8 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
-  # What was deleted is gone within three days (S3 counts from the next midnight, and takes its time), photos above all;
-  # only the gallery can be recovered for longer.
   dynamic "rule" {
-    for_each = { "images/" = 1, "results/" = 1, "fleet/" = 1, "i-" = 1, "gallery/" = var.retention_days.versions }
+    for_each = local.forgetting
     content {
       id     = "forget versions of ${rule.key}"
       status = "Enabled"

@@ -21,7 +21,7 @@ variable "base_image" {
 }
 
 variable "client_cidrs" {
-  description = "From where photos may be sent (HTTPS, and HTTP, which only redirects); empty: from where operators come. Whoever can connect can enrol and remove people."
+  description = "From where photos may be sent (HTTPS, and HTTP, which only redirects); empty: from where operators come. Whoever connects needs a key, too."
   type        = list(string)
   default     = []
 }
@@ -101,14 +101,25 @@ variable "region" {
 }
 
 variable "retention_days" {
-  description = "For how long photos, results and decisions are kept, and what was deleted or replaced in the gallery can be recovered."
+  description = "For how long things are kept; 0: until somebody removes them. photos: those sent to be looked at. enrolled_photos, inbox: those of enrolled people, and those to be imported. unknown: faces of strangers, where they are kept at all. receipts: of erasures. versions: for how long the gallery can be recovered after something was deleted or replaced there."
   type = object({
-    photos    = optional(number, 30)
-    results   = optional(number, 30)
-    decisions = optional(number, 90)
-    versions  = optional(number, 7)
+    photos          = optional(number, 30)
+    enrolled_photos = optional(number, 0)
+    results         = optional(number, 30)
+    batches         = optional(number, 30)
+    inbox           = optional(number, 0)
+    unknown         = optional(number, 30)
+    webhooks        = optional(number, 30)
+    receipts        = optional(number, 1095)
+    audit           = optional(number, 0)
+    decisions       = optional(number, 90)
+    versions        = optional(number, 7)
   })
   default = {}
+  validation {
+    condition     = alltrue([for days in values(var.retention_days) : days >= 0 && floor(days) == days]) && var.retention_days.versions >= 1
+    error_message = "Whole days; 0 keeps things. Versions of the gallery are kept for a day at least."
+  }
 }
 
 variable "ssh_public_key" {

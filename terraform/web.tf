@@ -116,6 +116,7 @@ resource "aws_iam_instance_profile" "web" {
 }
 
 resource "aws_iam_role_policy_attachment" "web_ssm" {
+  count      = var.ssm_agent ? 1 : 0 # it reads every parameter of the account
   role       = aws_iam_role.web.name
   policy_arn = "arn:${local.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore"
 }
@@ -132,16 +133,47 @@ resource "aws_iam_role_policy" "scaling" {
   policy = data.aws_iam_policy_document.scaling.json
 }
 
+locals {
+  of_the_web_hosts = ["images", "photos", "results", "gallery", "calibrations", "people", "batches", "unknown", "webhooks", "dead-letters", "erasures", "idempotency", "access", "fleet"]
+  of_people        = ["images", "photos", "results", "gallery", "calibrations", "people", "batches", "unknown", "webhooks", "dead-letters", "erasures", "inbox"]
+}
+
 data "aws_iam_policy_document" "web" {
   statement {
     sid       = "ListBucket"
-    actions   = ["s3:ListBucket"]
+    actions   = ["s3:ListBucket", "s3:ListBucketVersions"]
     resources = [aws_s3_bucket.this.arn]
   }
   statement {
     sid       = "UseBucket"
     actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
-    resources = [for prefix in ["images", "results", "gallery", "fleet"] : "${aws_s3_bucket.this.arn}/${prefix}/*"]
+    resources = [for prefix in local.of_the_web_hosts : "${aws_s3_bucket.this.arn}/${prefix}/*"]
+  }
+  statement {
+    sid       = "ReadWhatIsToBeImported"
+    actions   = ["s3:GetObject", "s3:DeleteObject"] # deleted, where it shows a person who is erased
+    resources = ["${aws_s3_bucket.this.arn}/inbox/*"]
+  }
+  statement {
+    sid       = "EraseForGood"
+    actions   = ["s3:DeleteObjectVersion"]
+    resources = [for prefix in local.of_people : "${aws_s3_bucket.this.arn}/${prefix}/*"]
+  }
+  # Entries are added; nobody whom the service lets in replaces or removes one.
+  statement {
+    sid       = "ReadAudit"
+    actions   = ["s3:GetObject"]
+    resources = ["${aws_s3_bucket.this.arn}/audit/*"]
+  }
+  statement {
+    sid       = "AddToAudit"
+    actions   = ["s3:PutObject"]
+    resources = ["${aws_s3_bucket.this.arn}/audit/*"]
+    condition {
+      test     = "Null"
+      variable = "s3:if-none-match"
+      values   = ["false"]
+    }
   }
   statement {
     sid       = "AskWhetherBucketIsThere"

@@ -117,12 +117,22 @@ data "aws_iam_policy_document" "worker" {
   statement {
     sid       = "ReadPhotos"
     actions   = ["s3:GetObject"]
-    resources = ["${aws_s3_bucket.this.arn}/images/*"]
+    resources = [for prefix in ["images", "photos"] : "${aws_s3_bucket.this.arn}/${prefix}/*"]
+  }
+  statement {
+    sid       = "KeepUnknownFaces"
+    actions   = ["s3:PutObject"]
+    resources = ["${aws_s3_bucket.this.arn}/unknown/*"]
   }
   statement {
     sid       = "WriteResults"
     actions   = ["s3:GetObject", "s3:PutObject"]
     resources = ["${aws_s3_bucket.this.arn}/results/*"]
+  }
+  statement {
+    sid       = "TellWhatWasMeasured"
+    actions   = ["s3:GetObject", "s3:PutObject"]
+    resources = ["${aws_s3_bucket.this.arn}/calibrations/*"]
   }
   statement {
     sid       = "UseGallery"

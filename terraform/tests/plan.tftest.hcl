@@ -68,6 +68,47 @@ run "usual" {
   }
 }
 
+run "what_is_kept" {
+  command = plan
+  variables {
+    retention_days = { photos = 3, enrolled_photos = 400, receipts = 0 }
+  }
+  assert {
+    condition     = local.expiring["images/"] == 3 && local.expiring["photos/"] == 400 && local.expiring["results/"] == 30
+    error_message = "Each kind of thing has its own time."
+  }
+  assert {
+    condition     = !contains(keys(local.expiring), "erasures/") && !contains(keys(local.expiring), "audit/entries/") && !contains(keys(local.expiring), "people/")
+    error_message = "What has no end is kept."
+  }
+  assert {
+    condition     = alltrue([for prefix, days in local.forgetting : days == 1 || prefix == "gallery/"])
+    error_message = "What was deleted is forgotten on the next day; the gallery alone can be recovered."
+  }
+}
+
+run "what_is_kept_for_good" {
+  command = plan
+  variables { retention_days = { batches = 0, photos = 7 } }
+
+  assert {
+    condition     = !contains(keys(local.expiring), "batches/") && local.forgetting["batches/"] == 1
+    error_message = "What is kept until somebody removes it is forgotten all the same once it was replaced or removed."
+  }
+  assert {
+    condition     = length(aws_iam_role_policy_attachment.web_ssm) == 0 && length(aws_iam_role_policy_attachment.builder_ssm) == 0
+    error_message = "Session Manager's policy reads every parameter of the account: it is for those who use it."
+  }
+}
+
+run "a_part_of_a_day" {
+  command = plan
+  variables {
+    retention_days = { results = 0.5 }
+  }
+  expect_failures = [var.retention_days]
+}
+
 run "a_name_that_s3_refuses" {
   command = plan
   variables {

@@ -4,6 +4,7 @@ The access key of a request says whose it is. What a call touches and which cond
 "Actions, resources, and condition keys" of S3, SQS and EC2; a call that is not known there is refused.
 """
 
+import html
 import http.client
 import json
 import re
@@ -76,7 +77,7 @@ class Calls:
         service = re.search(r"Credential=[^/]+/\d+/[^/]+/(\w+)/", headers.get("Authorization", ""))
         kind = service[1] if service else ""
         if kind == "s3":
-            return _s3(method, url, body)
+            return _s3(method, url, headers, body)
         if kind == "sqs":
             return [_sqs(headers["X-Amz-Target"], body)]
         return list(self._ec2_call({name: values[0] for name, values in parse_qs(body.decode()).items()}))
@@ -150,20 +151,35 @@ def _numbered(form: Mapping[str, str], pattern: str) -> list[str]:
     return [value for name, value in form.items() if re.fullmatch(pattern, name)]
 
 
-def _s3(method: str, url: str, body: bytes) -> list[Request]:
+def _s3(method: str, url: str, headers: Message, body: bytes) -> list[Request]:
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     bucket, _, key = unquote(parts.path).lstrip("/").partition("/")
     arn = f"arn:aws:s3:::{bucket}"
-    if not key and "delete" in query:
-        return [Request("s3:DeleteObject", f"{arn}/{one}", {}) for one in re.findall("<Key>(.+?)</Key>", body.decode())]
     if not key:
-        return [Request("s3:ListBucket" if method in ("GET", "HEAD") else "s3:unknown", arn, {})]
+        return _s3_bucket(method, arn, query, body)
     if "uploadId" in query and method == "DELETE":
         return [Request("s3:AbortMultipartUpload", f"{arn}/{key}", {})]
     if method == "POST" and ("uploads" in query or "uploadId" in query):
         return [Request("s3:PutObject", f"{arn}/{key}", {})]
-    return [Request(f"s3:{_S3_ACTIONS[method]}", f"{arn}/{key}", {})]
+    version = "Version" if "versionId" in query else ""
+    conditions = {f"s3:{name.lower()}": headers[name] for name in ("If-Match", "If-None-Match") if name in headers}
+    return [Request(f"s3:{_S3_ACTIONS[method]}{version}", f"{arn}/{key}", conditions if method == "PUT" else {})]
+
+
+def _s3_bucket(method: str, arn: str, query: Mapping[str, str], body: bytes) -> list[Request]:
+    """What concerns the bucket as a whole, or several of its objects."""
+    if "delete" in query:
+        objects = re.findall("<Object>(.+?)</Object>", body.decode(), re.DOTALL)
+        return [_s3_deletion(arn, one) for one in objects]
+    listing = "ListBucketVersions" if "versions" in query else "ListBucket"
+    return [Request(f"s3:{listing}" if method in ("GET", "HEAD") else "s3:unknown", arn, {})]
+
+
+def _s3_deletion(arn: str, entry: str) -> Request:
+    action = "DeleteObjectVersion" if "<VersionId>" in entry else "DeleteObject"
+    key = re.findall("<Key>(.+?)</Key>", entry, re.DOTALL)[0]
+    return Request(f"s3:{action}", f"{arn}/{html.unescape(key)}", {})
 
 
 def _sqs(target: str, body: bytes) -> Request:

@@ -49,6 +49,8 @@ def _applies(statement: Mapping[str, Any], request: Request) -> bool:
 
 
 def _holds(operator: str, value: str | Sequence[str] | None, wanted: Sequence[str]) -> bool:
+    if operator == "Null":  # of the key itself: "true" where there must be none
+        return any((one.lower() == "true") == (value is None) for one in wanted)
     quantifier, _, comparison = operator.rpartition(":")
     compare = _COMPARISONS[comparison]
     if quantifier == "ForAllValues":

@@ -1,5 +1,6 @@
 """The services' real calls, and forbidden ones, against an endpoint that enforces the roles' policies."""
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from face_client import FaceClient
+from face_common.errors import ObjectMissingError
+from face_common.s3 import S3ObjectStore
 from face_web.scaler.fleet import Ec2Fleet
 from local.localstack import free_port
 from local.processes import Part, service_environment
@@ -67,7 +70,7 @@ def test_the_services_may_do_all_that_they_do(
         with _worker(cloud, gateway, _workers(ec2, "running")[0], tmp_path):
             assert face.enrol("Ada", [samples / "obama.jpg"])[0]["verdict"] == "accepted"
             assert face.identify(samples / "obama3.jpg", wait=60)["faces"][0]["person"] == "Ada"
-            assert face.forget("Ada")
+            assert face.erase("Ada")["state"] == "done"
             wait_until(lambda: not _workers(ec2, "running"), 60)
         wait_until(lambda: httpx.get(f"{url}/v1/fleet").json()["workers"]["stopped"], 60)
         face.identify(samples / "obama2.jpg", wait=0)
@@ -86,7 +89,7 @@ def test_the_fleet_may_be_terminated(cloud: Cloud, gateway: Gateway, image: str)
 @contextmanager
 def _web(cloud: Cloud, gateway: Gateway, folder: Path) -> Iterator[str]:
     port = free_port()
-    settings = {"FACE_PORT": str(port), "FACE_QUIET_SECONDS": "3", "FACE_TICK_SECONDS": "0.5"}
+    settings = {"FACE_PORT": str(port), "FACE_QUIET_SECONDS": "3", "FACE_TICK_SECONDS": "0.5", "FACE_ACCESS": "open"}
     with _part("web", "face_web", cloud.made["web"][0]["environment"] | settings, gateway, folder) as web:
         url = f"http://127.0.0.1:{port}"
         web.wait_until(lambda: _is_ready(url), 60)
@@ -152,6 +155,27 @@ FORBIDDEN: dict[str, Forbidden] = {
     "web reads another bucket": lambda cloud, as_: as_("web", "s3").get_object(Bucket="other", Key="images/1"),
     "web lists another bucket": lambda cloud, as_: as_("web", "s3").list_objects_v2(Bucket="other"),
     "web writes elsewhere": lambda cloud, as_: as_("web", "s3").put_object(Bucket=cloud.made["bucket"], Key="x/1"),
+    "web overwrites an entry of the audit": lambda cloud, as_: as_("web", "s3").put_object(
+        Bucket=cloud.made["bucket"], Key="audit/2026-01-01/1.json"
+    ),
+    "web replaces an entry of the audit that it has read": lambda cloud, as_: as_("web", "s3").put_object(
+        Bucket=cloud.made["bucket"], Key="audit/2026-01-01/1.json", IfMatch="etag"
+    ),
+    "web deletes an entry of the audit": lambda cloud, as_: as_("web", "s3").delete_objects(
+        Bucket=cloud.made["bucket"], Delete={"Objects": [{"Key": "audit/2026-01-01/1.json"}]}
+    ),
+    "web deletes a version of an entry of the audit": lambda cloud, as_: as_("web", "s3").delete_objects(
+        Bucket=cloud.made["bucket"], Delete={"Objects": [{"Key": "audit/2026-01-01/1.json", "VersionId": "null"}]}
+    ),
+    "web erases all traces of a key": lambda cloud, as_: as_("web", "s3").delete_object(
+        Bucket=cloud.made["bucket"], Key="access/keys/1.json", VersionId="null"
+    ),
+    "web recovers what was deleted": lambda cloud, as_: as_("web", "s3").get_object(
+        Bucket=cloud.made["bucket"], Key="photos/1", VersionId="null"
+    ),
+    "web puts photos to be imported": lambda cloud, as_: as_("web", "s3").put_object(
+        Bucket=cloud.made["bucket"], Key="inbox/Ada/1.jpg"
+    ),
     "web sends to another queue": lambda cloud, as_: as_("web", "sqs").send_message(
         QueueUrl=_queue(cloud, "other"), MessageBody="x"
     ),
@@ -202,6 +226,30 @@ FORBIDDEN: dict[str, Forbidden] = {
     "worker writes photos": lambda cloud, as_: as_("worker", "s3").put_object(
         Bucket=cloud.made["bucket"], Key="images/1"
     ),
+    "worker writes enrolled photos": lambda cloud, as_: as_("worker", "s3").put_object(
+        Bucket=cloud.made["bucket"], Key="photos/1"
+    ),
+    "worker deletes photos": lambda cloud, as_: as_("worker", "s3").delete_object(
+        Bucket=cloud.made["bucket"], Key="photos/1"
+    ),
+    "worker reads what is to be imported": lambda cloud, as_: as_("worker", "s3").get_object(
+        Bucket=cloud.made["bucket"], Key="inbox/Ada/1.jpg"
+    ),
+    "worker reads keys": lambda cloud, as_: as_("worker", "s3").get_object(
+        Bucket=cloud.made["bucket"], Key="access/keys/1.json"
+    ),
+    "worker reads unknown faces": lambda cloud, as_: as_("worker", "s3").get_object(
+        Bucket=cloud.made["bucket"], Key="unknown/default/1.json"
+    ),
+    "worker writes to the audit": lambda cloud, as_: as_("worker", "s3").put_object(
+        Bucket=cloud.made["bucket"], Key="audit/2026-01-01/2.json", IfNoneMatch="*"
+    ),
+    "worker reads who has consented": lambda cloud, as_: as_("worker", "s3").get_object(
+        Bucket=cloud.made["bucket"], Key="people/default/1.json"
+    ),
+    "worker sees earlier versions": lambda cloud, as_: as_("worker", "s3").list_object_versions(
+        Bucket=cloud.made["bucket"]
+    ),
     "worker deletes results": lambda cloud, as_: as_("worker", "s3").delete_object(
         Bucket=cloud.made["bucket"], Key="results/1"
     ),
@@ -227,6 +275,37 @@ def test_nothing_else_is_allowed(cloud: Cloud, gateway: Gateway, image: str, wha
     with pytest.raises(ClientError, match=r"AccessDenied|UnauthorizedOperation"):
         FORBIDDEN[what](cloud, lambda role, service: client(gateway, role, service))
     assert len(gateway.refused) == refused + 1
+
+
+def test_what_the_stores_calls_need_is_allowed(cloud: Cloud, gateway: Gateway) -> None:
+    """The calls that no photo of these tests leads to: versions that are removed, large files, the audit."""
+    web = S3ObjectStore(client(gateway, "web", "s3"), cloud.made["bucket"])
+    web.put("photos/1", b"1", "image/jpeg")
+    web.put("photos/1", b"2", "image/jpeg")
+    web.delete(["photos/1"])
+    assert web.purge(["photos/1"]) == 3
+    for prefix in (
+        "images/",
+        "results/",
+        "gallery/",
+        "people/",
+        "batches/",
+        "unknown/",
+        "webhooks/",
+        "erasures/",
+        "calibrations/",
+    ):
+        assert web.purge_older(prefix) >= 0
+    web.put_file("batches/1/archive", io.BytesIO(bytes(9 * 2**20)), "application/zip")
+    assert web.get_range("batches/1/archive", 1, 2) == bytes(2)
+    assert web.put_new("audit/2026-01-01/1.json", b"{}", "application/json")
+    assert not web.put_new("audit/2026-01-01/1.json", b"[]", "application/json")
+    assert web.get("audit/2026-01-01/1.json") == b"{}"
+    worker = S3ObjectStore(client(gateway, "worker", "s3"), cloud.made["bucket"])
+    worker.put("unknown/default/1.json", b"{}", "application/json")
+    with pytest.raises(ObjectMissingError):
+        worker.get("calibrations/default.json")
+    worker.put("calibrations/default.json", b"{}", "application/json")
 
 
 def test_a_launch_that_is_not_changed_is_allowed(cloud: Cloud, gateway: Gateway, image: str) -> None:

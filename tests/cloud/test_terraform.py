@@ -42,9 +42,17 @@ def test_photos_are_private_encrypted_and_forgotten(cloud: Cloud) -> None:
     assert (policy["Effect"], policy["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
     lifecycle = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
     expiring = {rule["Filter"]["Prefix"]: rule["Expiration"] for rule in lifecycle if rule["ID"].startswith("expire")}
-    assert expiring == {
-        "images/": {"Days": 30}, "results/": {"Days": 30}, "fleet/decisions/": {"Days": 90}, "i-": {"Days": 1}
+    assert {prefix: expiration["Days"] for prefix, expiration in expiring.items()} == {
+        "images/": 30, "results/": 30, "dead-letters/": 30, "batches/": 30, "unknown/": 30, "webhooks/": 30,
+        "idempotency/": 1, "erasures/": 1095, "fleet/decisions/": 90, "i-": 1,
     }  # fmt: skip
+    forgetting = {rule["Filter"]["Prefix"] for rule in lifecycle if rule["ID"].startswith("forget")}
+    assert {"images/", "photos/", "results/", "people/", "gallery/", "erasures/", "unknown/"} <= forgetting
+
+
+def test_local_mode_makes_the_same_bucket(cloud: Cloud) -> None:
+    local = make_resources(cloud.endpoint, prefix="local")
+    assert _bucket(cloud.client("s3"), local.bucket) == _bucket(cloud.client("s3"), cloud.made["bucket"])
 
 
 def test_workers_are_closed(cloud: Cloud) -> None:
@@ -69,6 +77,16 @@ def _attributes(sqs: Any, url: str) -> dict[str, Any]:
     if "RedrivePolicy" in kept:
         kept["RedrivePolicy"] = json.loads(kept["RedrivePolicy"])["maxReceiveCount"]
     return {name: str(value) for name, value in kept.items()}
+
+
+def _bucket(s3: Any, name: str) -> dict[str, Any]:
+    """What a bucket does with objects; not its lifecycle and policy: LocalStack expires nothing and refuses nobody."""
+    return {
+        "versioning": s3.get_bucket_versioning(Bucket=name)["Status"],
+        "encryption": s3.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"],
+        "public": s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"],
+        "ownership": s3.get_bucket_ownership_controls(Bucket=name)["OwnershipControls"],
+    }
 
 
 def test_destroying_leaves_nothing(

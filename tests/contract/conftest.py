@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from localstack_client.session import Session
 
-from face_common.ports import ObjectStore, Queue
+from face_common.ports import Bucket, Queue
 from face_common.s3 import S3ObjectStore
 from face_common.sqs import SqsQueue
 from tests.fakes.cloud import MemoryObjectStore, MemoryQueue
@@ -22,7 +22,7 @@ def client(endpoint: str, service: str) -> Any:
 
 
 @pytest.fixture(params=["memory", "s3"])
-def store(request: pytest.FixtureRequest) -> ObjectStore:
+def store(request: pytest.FixtureRequest) -> Bucket:
     """An empty bucket."""
     if request.param == "memory":
         return MemoryObjectStore()

@@ -57,10 +57,14 @@ def descendants(pid: int) -> set[int]:
 
 def alive(pids: set[int]) -> set[int]:
     """Those that still run; a zombie has ended, whoever reaps it."""
-    states = {pid: Path(f"/proc/{pid}/stat") for pid in pids}
-    return {
-        pid for pid, stat in states.items() if stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    }
+    return {pid for pid in pids if _state(pid) not in (None, "Z")}
+
+
+def _state(pid: int) -> str | None:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):  # the latter when it ends between opening and reading
+        return None
 
 
 def test_people_survive_a_restart_and_nothing_is_left_behind(tmp_path: Path, samples: Path) -> None:
@@ -74,7 +78,7 @@ def test_people_survive_a_restart_and_nothing_is_left_behind(tmp_path: Path, sam
     began = time.monotonic()
     with running(tmp_path, port) as process, FaceClient(f"http://127.0.0.1:{port}") as face:
         seconds = time.monotonic() - began
-        assert face.people() == {"Obama": 1}
+        assert [(one["person"], one["photos"]) for one in face.people()] == [("Obama", 1)]
         assert face.identify(samples / "obama2.jpg")["faces"][0]["person"] == "Obama"
         started = descendants(process.pid)
     assert alive(started) == set()
@@ -95,23 +99,6 @@ def test_stopping_answers_everything_that_was_accepted(tmp_path: Path, samples: 
         assert process.wait(60) == 0
     with running(tmp_path, port), FaceClient(f"http://127.0.0.1:{port}") as face:
         eventually(lambda: [face.identification(one)["state"] for one in queued] == ["done"] * 5, 10)
-
-
-def test_when_the_web_service_dies_everything_stops_and_says_so(tmp_path: Path) -> None:
-    with running(tmp_path, free_port()) as process:
-        started = descendants(process.pid)
-        web = next(pid for pid in started if b"face_web" in Path(f"/proc/{pid}/cmdline").read_bytes())
-        os.kill(web, signal.SIGKILL)
-        assert process.wait(60) == 1
-    assert "the web service died" in (tmp_path / "output").read_text()
-    assert alive(started) == set()
-
-
-def test_a_killed_run_leaves_nothing_behind(tmp_path: Path) -> None:
-    with running(tmp_path, free_port()) as process:
-        started = descendants(process.pid)
-        process.kill()
-        eventually(lambda: not alive(started), 30)
 
 
 def test_a_taken_port_is_told_before_anything_is_started(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def test_another_leads_and_nothing_is_launched_twice_or_lost(stack: Stack, sampl
     eventually(lambda: any(leads(url) for url in stack.urls), 20)
     first = [leads(url) for url in stack.urls].index(True)
     other = 1 - first
+    eventually(lambda: "workers" in fleet(stack.urls[other]), 20)  # whoever follows ticks later
 
     def classic(url: str, number: int) -> str:
         with FaceClient(url) as face:

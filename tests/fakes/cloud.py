@@ -3,13 +3,26 @@
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import count
+from typing import BinaryIO
 
-from face_common.errors import ObjectMissingError
-from face_common.ports import Counts, Message
-from face_common.templates import EnrolledPhotoRow, GallerySnapshot, Template
+from face_common.contract import Code, is_distractor
+from face_common.errors import ObjectMissingError, ServiceError
+from face_common.ports import Counts, Entry, Message
+from face_common.templates import (
+    EnrolledPhotoRow,
+    GalleryExport,
+    GallerySnapshot,
+    GalleryVersion,
+    PersonPhotos,
+    PurgeReport,
+    Restoration,
+    Template,
+    TemplateIdentity,
+)
 
 
 class MemoryObjectStore:
@@ -17,6 +30,8 @@ class MemoryObjectStore:
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+        self.modified: dict[str, float] = {}
+        """When objects were written, for those that were not written just now."""
         self.fault: Exception | None = None
         self._lock = threading.Lock()
 
@@ -45,6 +60,19 @@ class MemoryObjectStore:
         self._break()
         return {key: self._tag(self.objects[key]) for key in sorted(self.objects) if key.startswith(prefix)}
 
+    def put_file(self, key: str, file: BinaryIO, content_type: str) -> None:
+        self.put(key, file.read(), content_type)
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        return self.get(key)[start : start + length]
+
+    def entries(self, prefix: str, after: str = "") -> Iterator[Entry]:
+        self._break()
+        for key in sorted(self.objects):
+            body = self.objects.get(key)
+            if body is not None and key.startswith(prefix) and key > after:
+                yield Entry(key, len(body), self._tag(body), self.modified.get(key, time.time()))
+
     def get(self, key: str) -> bytes:
         self._break()
         if key not in self.objects:
@@ -56,8 +84,20 @@ class MemoryObjectStore:
         return key in self.objects
 
     def delete(self, keys: Sequence[str]) -> None:
+        self._break()
         for key in keys:
             self.objects.pop(key, None)
+
+    def purge(self, keys: Sequence[str]) -> int:
+        self._break()
+        return sum(self.objects.pop(key, None) is not None for key in keys)
+
+    def purge_until(self, prefix: str, end: str) -> int:
+        return self.purge([key for key in sorted(self.objects) if key.startswith(prefix) and key < end])
+
+    def purge_older(self, prefix: str) -> int:
+        self._break()
+        return 0
 
     @staticmethod
     def _tag(body: bytes) -> str:
@@ -141,40 +181,93 @@ class MemoryQueues:
 class MemoryGallery:
     """A gallery: templates by collection, one version more with each write."""
 
-    templates: dict[str, list[Template]] = field(default_factory=dict)
-    versions: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, dict[int, list[Template]]] = field(default_factory=dict)
+    """The templates at each version that was not purged, by collection."""
     loads: int = 0
 
+    def collections(self) -> list[str]:
+        return sorted(self.kept)
+
     def version(self, collection: str) -> int:
-        return self.versions.get(collection, 0)
+        return max(self.kept.get(collection, {0: []}))
 
     def load(self, collection: str, model: str) -> GallerySnapshot:
         self.loads += 1
-        templates = [template for template in self.templates.get(collection, ()) if template.model == model]
+        templates = [template for template in self._present(collection) if template.model == model]
         return GallerySnapshot.of(self.version(collection), templates)
 
     def add(self, collection: str, templates: Sequence[Template]) -> int:
-        self.templates.setdefault(collection, []).extend(templates)
-        return self._committed(collection)
+        self.kept.setdefault(collection, {0: []})
+        return self._commit(collection, [*self._present(collection), *templates])
+
+    def people(self, collection: str) -> dict[str, PersonPhotos]:
+        people: dict[str, PersonPhotos] = {}
+        for row in self.photos(collection):  # sorted by person and photo
+            if not is_distractor(row.person):
+                count, first = people.get(row.person, PersonPhotos(0, row.photo))
+                people[row.person] = PersonPhotos(count + 1, first)
+        return people
+
+    def distractors(self, collection: str) -> list[EnrolledPhotoRow]:
+        return sorted((row for row in self.photos(collection) if is_distractor(row.person)), key=lambda row: row.photo)
 
     def photos(self, collection: str, person: str | None = None) -> list[EnrolledPhotoRow]:
         rows = {
             row.photo: EnrolledPhotoRow(row.person, row.photo, row.name, row.enrolled_at)
-            for row in self.templates.get(collection, ())
+            for row in sorted(self._present(collection), key=lambda row: -row.enrolled_at)
             if person in (None, row.person)
         }
         return sorted(rows.values(), key=lambda row: (row.person, row.photo))
 
-    def remove(self, collection: str, person: str, photo: str | None = None) -> int:
-        if collection not in self.templates:
-            return 0
-        self.templates[collection] = [
-            row
-            for row in self.templates[collection]
-            if row.person != person or (photo is not None and row.photo != photo)
-        ]
-        return self._committed(collection)
+    def templates(self, collection: str, person: str | None = None) -> Iterator[Template]:
+        yield from [row for row in self._present(collection) if person in (None, row.person)]
 
-    def _committed(self, collection: str) -> int:
-        self.versions[collection] = self.version(collection) + 1
-        return self.versions[collection]
+    def export(self, collection: str) -> GalleryExport:
+        models = dict(sorted(Counter(row.model for row in self._present(collection)).items()))
+        return GalleryExport(self.version(collection), models, iter(self._present(collection)))
+
+    def models(self, collection: str) -> dict[str, int]:
+        models = (row.model for row in self._present(collection) if not is_distractor(row.person))
+        return dict(sorted(Counter(models).items()))
+
+    def identities(self, collection: str) -> list[TemplateIdentity]:
+        return [TemplateIdentity(row.person, row.photo, row.digest, row.model) for row in self._present(collection)]
+
+    def remove(self, collection: str, person: str, photo: str | None = None) -> int:
+        kept = [row for row in self._present(collection) if row.person != person or photo not in (None, row.photo)]
+        return self._commit(collection, kept)
+
+    def clear(self, collection: str) -> int:
+        return self._commit(collection, [])
+
+    def rename(self, collection: str, person: str, name: str) -> int:
+        rows = [replace(row, person=name) if row.person == person else row for row in self._present(collection)]
+        return self._commit(collection, rows)
+
+    def versions(self, collection: str) -> list[GalleryVersion]:
+        kept = self.kept.get(collection, {})
+        return [GalleryVersion(version, time.time(), len(kept[version])) for version in sorted(kept, reverse=True)]
+
+    def restore(self, collection: str, version: int) -> Restoration:
+        rows = self.kept.get(collection, {}).get(version)
+        if rows is None:
+            raise ServiceError(Code.VERSION_UNKNOWN, f"version {version} is not kept")
+        now, then = {row.photo for row in self._present(collection)}, {row.photo for row in rows}
+        return Restoration(self._commit(collection, rows), sorted(now - then), sorted(then - now))
+
+    def purge_history(self, collection: str) -> PurgeReport:
+        versions = self.kept.get(collection, {0: []})
+        older = sorted(versions)[:-1]
+        for version in older:
+            del versions[version]
+        return PurgeReport(len(older), len(older), 0)
+
+    def _present(self, collection: str) -> list[Template]:
+        return self.kept.get(collection, {}).get(self.version(collection), [])
+
+    def _commit(self, collection: str, rows: list[Template]) -> int:
+        if collection not in self.kept:
+            return 0
+        version = self.version(collection) + 1
+        self.kept[collection][version] = rows
+        return version

@@ -23,11 +23,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def where() -> Iterator[Where]:
+def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Where]:
     """A deployment on systemd machines."""
     if reason := missing():
         pytest.skip(reason)
-    with deployed() as where:
+    with deployed(tmp_path_factory.mktemp("hosts")) as where:
         yield where
 
 

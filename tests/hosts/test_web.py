@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 from testinfra.host import Host
 
+from deployment.access import key_hash, key_text
 from tests.hosts.checks import host_is_closed, release_is_roots, unit_runs_confined
 from tests.hosts.units import comes_back, eventually, fill_memory, listening, main_pid
 from tests.hosts.where import Where
@@ -28,10 +29,10 @@ def connection(where: Where) -> Iterator[http.client.HTTPSConnection]:
     channel.close()
 
 
-def answer(where: Where, path: str, body: bytes | None = None) -> tuple[int, str, bytes]:
-    """Status, content type and body of a request's answer."""
+def answer(where: Where, path: str, key: str = "") -> tuple[int, str, bytes]:
+    """Status, content type and body of the answer to a GET."""
     with connection(where) as channel:
-        channel.request("GET" if body is None else "POST", path, body)
+        channel.request("GET", path, headers={"Authorization": f"Bearer {key}"} if key else {})
         response = channel.getresponse()
         return response.status, response.headers.get_content_type(), response.read()
 
@@ -85,15 +86,53 @@ def test_the_service_answers_through_it(where: Where) -> None:
     assert answer(where, "/readyz")[0] == 200
 
 
-def test_a_body_that_nginx_refuses_is_a_problem_with_a_code(where: Where) -> None:
+def test_nobody_gets_in_without_a_key_of_which_the_host_has_but_the_hash(web: Host, where: Where) -> None:
+    status, kind, body = answer(where, "/v1/me")
+    assert (status, kind, json.loads(body)["code"]) == (401, "application/problem+json", "key-missing")
+    key = key_text(where.key)
+    status, _, body = answer(where, "/v1/me", key)
+    assert (status, json.loads(body)["role"], json.loads(body)["open"]) == (200, "admin", False)
+    assert (
+        web.run(
+            "grep --recursive --quiet --fixed-strings -- %s /etc/face /opt/face", key.removeprefix("face_admin_")
+        ).rc
+        == 1
+    )
+    assert key_hash(where.key) in web.file("/etc/face/web.env").content_string
+
+
+def test_secret_settings_have_arrived(web: Host, where: Where) -> None:
+    status, _, body = answer(where, "/v1/webhooks", key_text(where.key))
+    assert (status, [told["webhook"] for told in json.loads(body)["webhooks"]]) == (200, ["tests"])
+    assert web.run("journalctl --no-pager --quiet --grep %s", where.webhook_secret).stdout == ""
+
+
+def announced(where: Where, path: str) -> tuple[int, str, str]:
+    """Status, content type and code of the answer to a POST that is said to be large, and of which no byte has come."""
     with connection(where) as channel:
-        channel.putrequest("POST", "/v1/identifications")
+        channel.putrequest("POST", path)
+        channel.putheader("Content-Type", "application/zip")
         channel.putheader("Content-Length", str(_TOO_LARGE))
         channel.endheaders()
         response = channel.getresponse()
-        assert response.status == 413
-        assert response.headers.get_content_type() == "application/problem+json"
-        assert json.loads(response.read())["code"] == "body-too-large"
+        return response.status, response.headers.get_content_type(), json.loads(response.read())["code"]
+
+
+def test_a_body_that_nginx_refuses_is_a_problem_with_a_code(where: Where) -> None:
+    assert announced(where, "/v1/identifications") == (413, "application/problem+json", "body-too-large")
+
+
+@pytest.mark.parametrize("path", ["/v1/batches", "/v1/imports", "/v1/gallery/imports"])
+def test_a_large_body_is_refused_before_it_has_come(where: Where, path: str) -> None:
+    assert announced(where, path) == (401, "application/problem+json", "key-invalid")
+
+
+def test_a_large_body_reaches_the_service_of_whoever_has_a_key(where: Where) -> None:
+    headers = {"Authorization": f"Bearer {key_text(where.key)}", "Content-Type": "application/zip"}
+    with connection(where) as channel:
+        channel.request("POST", "/v1/batches", bytes(_TOO_LARGE), headers)
+        response = channel.getresponse()
+        assert (response.status, json.loads(response.read())["code"]) == (422, "archive-invalid")
 
 
 def test_metrics_are_not_public(where: Where) -> None:

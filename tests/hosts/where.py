@@ -1,5 +1,6 @@
 """A deployment on systemd machines, for tests that look at its hosts."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import httpx
 
+from deployment.access import key_text
 from deployment.deployments import Deployment
 from deployment.options import Options
 from deployment.steps import Steps
@@ -25,6 +27,7 @@ _VARIABLES = {
     },
 }
 """A worker always runs, and a host that does not come up is given up soon."""
+_WEBHOOK_SECRET = "c2VjcmV0LW9mLXRoZS10ZXN0cy1vZi1ob3N0cw=="
 
 
 def missing() -> str:
@@ -43,6 +46,8 @@ class Where:
     """Where everything is."""
 
     deployment: Deployment
+    webhook_secret: str = _WEBHOOK_SECRET
+    """A setting that the web host has, and that nobody is to see."""
 
     @property
     def ssh_key(self) -> str:
@@ -58,6 +63,11 @@ class Where:
     def certificate(self) -> Path | None:
         """To be trusted."""
         return self.deployment.certificate
+
+    @cached_property
+    def key(self) -> Path:
+        """The file of the first key."""
+        return self.deployment.key
 
     @property
     def web(self) -> str:
@@ -87,14 +97,21 @@ class Where:
         return running.endpoint
 
     def _ready_workers(self) -> list[str]:
-        told = httpx.get(f"{self.url}/v1/fleet", verify=False, trust_env=False).json()  # noqa: S501
+        headers = {"Authorization": f"Bearer {key_text(self.key)}"}
+        told = httpx.get(f"{self.url}/v1/fleet", headers=headers, verify=False, trust_env=False).json()  # noqa: S501
         return [one["id"] for one in told["instances"] if one["state"] == "ready"]
 
 
 @contextmanager
-def deployed() -> Iterator[Where]:
-    """Make it, and remove it again."""
-    options = replace(Options(), target="localstack", env="localstack", deployment="hosts", auto_approve=True)
+def deployed(folder: Path) -> Iterator[Where]:
+    """Make it, and remove it again; `folder` is for files of its own."""
+    secrets = folder / "secrets.env"
+    secrets.touch(mode=0o600)
+    webhooks = {"tests": {"url": "https://webhooks.invalid/tests", "secret": _WEBHOOK_SECRET}}
+    secrets.write_text(f"FACE_WEBHOOKS={json.dumps(webhooks)}\n")
+    options = Options(
+        target="localstack", env="localstack", deployment="hosts", auto_approve=True, secrets=secrets.resolve()
+    )
     deployment = Deployment(replace(options, variables=_VARIABLES), Steps())
     try:
         deployment.prepare()

@@ -1,18 +1,24 @@
 """The parts of the service on one machine."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from local.localstack import free_port, is_free
-from local.mirror import Mirror
+from local.mirror import GALLERY, Mirror
 from local.processes import Part, StartError
 from local.resources import make_resources, s3_client, sqs_client
 from tests.unit.test_worker import eventually
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
 
 
 def part(tmp_path: Path, script: str) -> Part:
@@ -71,10 +77,19 @@ def test_ports() -> None:
     assert free_port(port) == port
 
 
-def test_the_mirror_brings_objects_back_and_forgets_what_was_removed(localstack: str, tmp_path: Path) -> None:
+def make_buckets(localstack: str, *names: str) -> "S3Client":
     s3 = s3_client(localstack)
-    for bucket in ("mirror-before", "mirror-after"):
-        s3.create_bucket(Bucket=bucket)
+    for name in names:
+        s3.create_bucket(Bucket=name)
+    return s3
+
+
+def keys(s3: "S3Client", bucket: str) -> list[str]:
+    return [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket).get("Contents", ())]
+
+
+def test_the_mirror_brings_objects_back_and_forgets_what_was_removed(localstack: str, tmp_path: Path) -> None:
+    s3 = make_buckets(localstack, "mirror-before", "mirror-after")
     s3.put_object(Bucket="mirror-before", Key="fleet/leader.json", Body=b"who led")
     objects = {"gallery/default.lance/_versions/1.manifest": b"\x00", "images/x": b"photo", "images/../../etc": b"odd"}
     for key, body in objects.items():
@@ -83,19 +98,60 @@ def test_the_mirror_brings_objects_back_and_forgets_what_was_removed(localstack:
     assert before.save() == 3
     s3.delete_object(Bucket="mirror-before", Key="images/x")
     assert before.save() == 2
-    after = Mirror(s3, "mirror-after", tmp_path / "bucket")
-    assert after.restore(gallery=True) == 1
-    assert [entry["Key"] for entry in s3.list_objects_v2(Bucket="mirror-after")["Contents"]] == [next(iter(objects))]
-    assert after.restore(gallery=False) == 1
-    restored = s3.get_object(Bucket="mirror-after", Key="images/../../etc")["Body"].read()
-    assert restored == b"odd"
+    assert Mirror(s3, "mirror-after", tmp_path / "bucket").restore() == 2
+    assert keys(s3, "mirror-after") == ["gallery/default.lance/_versions/1.manifest", "images/../../etc"]
+    assert s3.get_object(Bucket="mirror-after", Key="images/../../etc")["Body"].read() == b"odd"
     assert {file.parent.name for file in (tmp_path / "bucket").rglob("*.object")} == {"objects"}
 
 
 def test_an_empty_mirror_restores_nothing(localstack: str, tmp_path: Path) -> None:
-    s3 = s3_client(localstack)
-    s3.create_bucket(Bucket="mirror-empty")
-    assert Mirror(s3, "mirror-empty", tmp_path).restore(gallery=True) == 0
+    s3 = make_buckets(localstack, "mirror-empty")
+    assert Mirror(s3, "mirror-empty", tmp_path).restore() == 0
+
+
+def test_what_is_too_old_does_not_come_back(localstack: str, tmp_path: Path) -> None:
+    s3 = make_buckets(localstack, "mirror-old", "mirror-new")
+    for key in ("unknown/old", "unknown/new", "photos/old"):
+        s3.put_object(Bucket="mirror-old", Key=key, Body=b"photo")
+    Mirror(s3, "mirror-old", tmp_path).save()
+    for file in tmp_path.rglob("*old.object"):
+        os.utime(file, (time.time() - 31 * 24 * 3600,) * 2)
+    assert Mirror(s3, "mirror-new", tmp_path).restore() == 2
+    assert keys(s3, "mirror-new") == ["photos/old", "unknown/new"]
+
+
+def test_who_was_erased_does_not_come_back_whenever_the_run_dies(localstack: str, tmp_path: Path) -> None:
+    s3 = make_buckets(localstack, "mirror-erasing", "mirror-crashed", "mirror-settled")
+    s3.put_object(Bucket="mirror-erasing", Key="photos/x", Body=b"photo")
+    mirror = Mirror(s3, "mirror-erasing", tmp_path)
+    mirror.save()
+    under_way = {"person": "Ada", "looks": 1, "step": 2, "holder": "one"}
+    s3.put_object(Bucket="mirror-erasing", Key="erasures/open/1.json", Body=json.dumps(under_way).encode())
+    assert not mirror.note_erasures()
+    s3.delete_object(Bucket="mirror-erasing", Key="photos/x")
+    s3.delete_object(Bucket="mirror-erasing", Key="erasures/open/1.json")
+    # A run that dies here leaves the photo in the folder, and with it the note that it is to be erased.
+    Mirror(s3, "mirror-crashed", tmp_path).restore()
+    assert keys(s3, "mirror-crashed") == ["erasures/open/1.json", "photos/x"]
+    again = s3.get_object(Bucket="mirror-crashed", Key="erasures/open/1.json")["Body"].read()
+    assert json.loads(again) == {"person": "Ada", "looks": 0, "step": 0, "holder": ""}
+    assert mirror.note_erasures()
+    mirror.save(GALLERY)
+    assert mirror.note_erasures(), "the photo may still be in the folder"
+    mirror.save()
+    assert not mirror.note_erasures()
+    Mirror(s3, "mirror-settled", tmp_path).restore()
+    assert keys(s3, "mirror-settled") == []
+    assert not list(tmp_path.rglob("*.object"))
+
+
+def test_an_erasure_that_was_over_at_once_is_seen_by_its_receipt(localstack: str, tmp_path: Path) -> None:
+    s3 = make_buckets(localstack, "mirror-receipt")
+    mirror = Mirror(s3, "mirror-receipt", tmp_path)
+    s3.put_object(Bucket="mirror-receipt", Key="erasures/1.json", Body=b"{}")
+    assert mirror.note_erasures()
+    mirror.save()
+    assert not mirror.note_erasures()
 
 
 def test_resources_are_made_once_and_dead_letters_follow_the_tries(localstack: str) -> None:
@@ -114,14 +170,12 @@ def test_resources_are_made_once_and_dead_letters_follow_the_tries(localstack: s
 
 
 def test_what_is_not_restored_yet_is_never_removed_from_the_folder(localstack: str, tmp_path: Path) -> None:
-    s3 = s3_client(localstack)
-    for bucket in ("mirror-full", "mirror-fresh"):
-        s3.create_bucket(Bucket=bucket)
+    s3 = make_buckets(localstack, "mirror-full", "mirror-fresh")
     s3.put_object(Bucket="mirror-full", Key="images/x", Body=b"photo")
     Mirror(s3, "mirror-full", tmp_path).save()
     fresh = Mirror(s3, "mirror-fresh", tmp_path)
     fresh.save()
-    assert fresh.restore(gallery=False) == 1
+    assert fresh.restore() == 1
     s3.delete_object(Bucket="mirror-fresh", Key="images/x")
     assert fresh.save() == 0
-    assert Mirror(s3, "mirror-fresh", tmp_path).restore(gallery=False) == 0
+    assert Mirror(s3, "mirror-fresh", tmp_path).restore() == 0

@@ -43,6 +43,7 @@ class Manager:
         self.told.bind(str(folder / "notify"))
         self.told.settimeout(60)
         self.settings = resources.environment() | {
+            "FACE_ACCESS": "open",
             "FACE_LAUNCH_TEMPLATE": "",
             "FACE_DRAIN_SECONDS": "5",
             "LISTEN_FDS": "1",
@@ -227,7 +228,12 @@ def test_idle_connections_keep_nobody_from_leaving(manager: Manager) -> None:
 
 def test_on_a_socket_of_its_own_load_balancers_are_told_while_anyone_waits(resources: Resources) -> None:
     port = free_port()
-    settings = resources.environment() | {"FACE_LAUNCH_TEMPLATE": "", "FACE_DRAIN_SECONDS": "3", "FACE_PORT": str(port)}
+    settings = resources.environment() | {
+        "FACE_ACCESS": "open",
+        "FACE_LAUNCH_TEMPLATE": "",
+        "FACE_DRAIN_SECONDS": "3",
+        "FACE_PORT": str(port),
+    }
     url = f"http://127.0.0.1:{port}"
     environment = service_environment(settings)
     with (

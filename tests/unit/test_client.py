@@ -9,7 +9,7 @@ from typing import cast
 import httpx
 import pytest
 
-from face_client import FaceClient, FaceServiceError, client, command
+from face_client import FaceClient, FaceServiceError, client, command, sentences
 from face_common.contract import Candidate, Face
 from tests.unit.test_http import ADA, BOB, BOTH, NOBODY, Service, nothing_until, service  # noqa: F401 - a fixture
 
@@ -36,24 +36,26 @@ def connected(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fac
         return plain(**options | {"transport": transport})  # type: ignore[arg-type]
 
     monkeypatch.setattr(client.httpx, "Client", in_memory)
-    with FaceClient("http://service") as opened:
+    with FaceClient("http://127.0.0.1") as opened:
         yield opened
 
 
-def test_enrol_identify_list_and_forget(connected: FaceClient, photos: Path) -> None:
+def test_enrol_identify_list_and_erase(connected: FaceClient, photos: Path) -> None:
     assert [photo["verdict"] for photo in connected.enrol("Ada & Co", [photos / "ada.png", photos / "nobody.png"])] == [
         "accepted",
         "no-face",
     ]
-    assert connected.people() == {"Ada & Co": 1}
+    (listed,) = connected.people()
+    assert (listed["person"], listed["photos"]) == ("Ada & Co", 1)
     result = connected.identify(photos / "both.png")
     assert [found["person"] for found in result["faces"]] == [None, "Ada & Co"]
     assert connected.identification(result["id"]) == result
     assert connected.classic(photos / "ada.png", name="renamed.png") == "renamed:Ada & Co"
-    (photo,) = connected.photos("Ada & Co")
-    assert connected.forget_photo("Ada & Co", photo["photo"])["templates"] == 1
+    (photo,) = connected.person("Ada & Co")["photos"]
+    assert photo["photo"] == listed["photo"]
+    assert connected.remove_photo("Ada & Co", photo["photo"])["templates"] == 1
     with pytest.raises(FaceServiceError, match="not-found"):
-        connected.forget("Ada & Co")
+        connected.erase("Ada & Co")
 
 
 def test_verify_and_detect(connected: FaceClient, photos: Path) -> None:
@@ -79,9 +81,9 @@ def test_who_insists_enrols_against_the_likeness(
     assert connected.enrol("Ada", [photos / "bob.png"])[0]["verdict"] == "inconsistent"
     assert command.main(["enrol", "Ada", str(photos / "bob.png")]) == 1
     assert command.main(["enrol", "--insist", "Ada", str(photos / "bob.png")]) == 0
-    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()] == [
-        "bob.png: inconsistent",
-        "bob.png: accepted",
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "inconsistent  bob.png",
+        "accepted  bob.png",
     ]
 
 
@@ -91,25 +93,25 @@ def test_errors_carry_the_code(connected: FaceClient, photos: Path) -> None:
     assert (caught.value.status, caught.value.code) == (415, "type-unsupported")
 
 
-def test_the_command_enrols_identifies_lists_and_forgets(
+def test_the_command_enrols_submits_lists_and_erases(
     connected: FaceClient, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command.main(["enrol", "Ada", str(photos / "ada.png")]) == 0
     assert command.main(["people"]) == 0
-    assert command.main(["identify", str(photos / "both.png"), str(photos / "nobody.png")]) == 0
-    assert command.main(["forget", "Ada"]) == 0
+    assert command.main(["submit", str(photos / "both.png"), str(photos / "nobody.png")]) == 0
+    assert command.main(["erase", "--yes", "Ada"]) == 0
     printed = capsys.readouterr().out.splitlines()
-    assert printed[:2] == ["ada.png: accepted, enrolled", "Ada\t1"]
-    assert re.search(r": unknown  distance \d\.\d\d, threshold \d\.\d\d  \(100x100 at 10,20\)$", printed[2])
-    assert printed[3].strip() == "Ada  distance 0.00  (90x90 at 10,20)"
-    assert printed[4].endswith("nobody.png: no face")
-    assert printed[5] == "Ada: 1 template(s) and 1 photo(s) removed"
+    assert printed[:3] == ["accepted  ada.png: enrolled", "person  photos", "Ada          1"]
+    assert re.search(r": unknown  distance \d\.\d\d, threshold \d\.\d\d  \(100x100 at 10,20\)$", printed[3])
+    assert printed[4].strip() == "Ada  distance 0.00  (90x90 at 10,20)"
+    assert printed[5].endswith("nobody.png: no face")
+    assert printed[6].startswith("Ada: erased, receipt ")
 
 
 def test_the_command_goes_on_after_a_bad_photo_and_says_so(
     connected: FaceClient, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command.main(["identify", str(photos / "text.png"), str(photos / "nobody.png")]) == 1
+    assert command.main(["submit", str(photos / "text.png"), str(photos / "nobody.png")]) == 1
     out, err = capsys.readouterr()
     assert "no face" in out
     assert "type-unsupported" in err
@@ -139,12 +141,10 @@ def test_a_verification_that_is_still_queued_is_no_answer(
     service: Service,  # noqa: F811
     photos: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     go_on = threading.Event()
     service.read = nothing_until(go_on)
-    monkeypatch.setattr(FaceClient.verify, "__kwdefaults__", {"wait": 0.0})
-    assert command.main(["verify", str(photos / "ada.png"), str(photos / "ada.png")]) == 2
+    assert command.main(["verify", "--wait", "0", str(photos / "ada.png"), str(photos / "ada.png")]) == 2
     go_on.set()
     assert "queued, see /v1/verifications/" in capsys.readouterr().err
 
@@ -180,27 +180,27 @@ CANDIDATES: list[Candidate] = [
 )
 def test_a_face_is_told_with_the_reason_why_it_has_no_name(decided: dict[str, object], line: str) -> None:
     face = cast("Face", {**FACE, "threshold": 0.8, "candidates": CANDIDATES, **decided})
-    assert command.describe(face) == f"{line}  (30x40 at 1,2, small, turned)"
+    assert sentences.describe(face) == f"{line}  (30x40 at 1,2, small, turned)"
 
 
 def test_a_turned_photo_says_so(
     connected: FaceClient, photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def turned(self: FaceClient, photo: Path) -> dict[str, object]:
+    def turned(self: FaceClient, photo: Path, **_: object) -> dict[str, object]:
         return {"state": "done", "image": {"name": photo.name, "width": 4, "height": 3, "turned": 90}, "faces": [FACE]}
 
     monkeypatch.setattr(FaceClient, "detect", turned)
-    assert command.main(["detect", "photo.jpg"]) == 0
+    assert command.main(["detect", str(photos / "ada.png")]) == 0
     assert capsys.readouterr().out == (
-        "photo.jpg, turned by 90 degrees: 30x40 at 1,2  sharpness 20  yaw 0.70  score 0.90  small, turned\n"
+        f"{photos / 'ada.png'}, turned by 90 degrees: 30x40 at 1,2  sharpness 20  yaw 0.70  score 0.90  small, turned\n"
     )
 
 
-def test_the_command_says_when_there_is_no_service(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main(["--url", "http://127.0.0.1:9", "people"]) == 1
-    assert "is it running?" in capsys.readouterr().err
+def test_the_command_says_when_there_is_no_service(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--url", "http://127.0.0.1:9", "people"]) == 2
+    assert "is it running" in capsys.readouterr().err
 
 
 def test_the_command_says_when_there_is_no_such_file(connected: FaceClient, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main(["identify", "missing.jpg"]) == 1
+    assert command.main(["submit", "missing.jpg"]) == 2
     assert "missing.jpg" in capsys.readouterr().err

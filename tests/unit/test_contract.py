@@ -39,7 +39,15 @@ people = (st.text(min_size=1, max_size=128) | filled(128)).filter(contract.is_pe
 collections = st.from_regex(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", fullmatch=True)
 photos_of = st.one_of(
     st.fixed_dictionaries({"operation": st.sampled_from([Operation.IDENTIFY, Operation.DETECT])}),
-    st.fixed_dictionaries({"operation": st.just(Operation.ENROL), "person": people, "insist": st.booleans()}),
+    st.fixed_dictionaries(
+        {
+            "operation": st.just(Operation.ENROL),
+            "person": people,
+            "insist": st.booleans(),
+            "photo": st.sampled_from(["", ULID]),
+        }
+    ),
+    st.fixed_dictionaries({"operation": st.just(Operation.SEARCH), "model": st.text("abc-1", max_size=64)}),
     st.fixed_dictionaries({"operation": st.just(Operation.VERIFY), "other_name": image_names}),
 )
 """What a job of each operation has of its own."""
@@ -164,12 +172,16 @@ def test_names_that_may_not_be_photos(name: str) -> None:
     assert not contract.is_image_name(name)
 
 
-@pytest.mark.parametrize("name", ["Ada Lovelace", "Jürgen", "O'Brien", "Li_4"])
+@pytest.mark.parametrize(
+    "name", ["Ada Lovelace", "Jürgen", "O'Brien", "Li_4", "می\u200cنا", "葛\U000e0100城", "字" * 128]
+)
 def test_names_that_may_be_people(name: str) -> None:
     assert contract.is_person(name)
 
 
-@pytest.mark.parametrize("name", ["unknown", "no-face", "a:b", "a/b", "..", "", "x" * 129])
+@pytest.mark.parametrize(
+    "name", ["unknown", "no-face", "a:b", "a/b", "..", "", "x" * 129, "a\u202eb", "a\ud800", "\u200b", "a\xa0b"]
+)
 def test_names_that_may_not_be_people(name: str) -> None:
     assert not contract.is_person(name)
 

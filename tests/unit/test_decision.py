@@ -53,3 +53,24 @@ def test_nobody_is_named_beyond_the_threshold(found: list[Neighbour], threshold:
 def test_a_stricter_rule_never_names_more(found: list[Neighbour], one: float, other: float, margin: float) -> None:
     strict, loose = (decide(found, DecisionRule(limit, margin, 0.01)) for limit in sorted((one, other)))
     assert strict.person is None or strict.person == loose.person
+
+
+def test_a_face_that_is_nearest_to_a_rejected_one_is_nobody_s() -> None:
+    decision = decide([near("a", 0.4), near("b", 0.41)], RULE, rejected=0.39)
+    assert (decision.kind, decision.person, decision.distance) == ("unknown", None, 0.4)
+    assert decision.margin is not None
+    assert decision.margin < 0
+
+
+def test_a_rejected_face_is_as_good_as_a_second_person() -> None:
+    assert decide([near("a", 0.4)], RULE, rejected=0.42).kind == "ambiguous"
+    assert decide([near("a", 0.4), near("b", 0.9)], RULE, rejected=0.5) == Decision("match", "a", 0.4, 0.5 - 0.4)
+    assert decide([], RULE, rejected=0.1) == Decision("unknown", None, None, None)
+
+
+@given(neighbours, distances, st.floats(0, 1))
+def test_a_rejected_face_never_makes_anybody_named(found: list[Neighbour], rejected: float, margin: float) -> None:
+    rule = DecisionRule(0.6, margin, 0.01)
+    with_it, without = decide(found, rule, rejected=rejected), decide(found, rule)
+    assert with_it.person in (None, without.person)
+    assert with_it.kind in ("unknown", "ambiguous") or rejected - found[0].distance >= margin

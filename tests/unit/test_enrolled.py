@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from face_app.enrolled import Enrolled, Policy, preparing
+from face_common.contract import distractor
 from face_common.templates import DIMENSIONS, GallerySnapshot, Template
 from tests.fakes.population import POPULATION
+from tests.unit.test_contract import ULID
 
 # How near the nearest of 1, 10 and 100 random directions is.
 RANDOM = replace(POPULATION, nearest_mean=np.array([1.41, 1.27, 1.19]), nearest_spread=np.array([0.09, 0.05, 0.03]))
@@ -51,3 +53,21 @@ def test_an_empty_collection_names_nobody() -> None:
     assert empty.nearest(np.ones((1, DIMENSIONS), dtype=np.float32), 2) == [[]]
     assert empty.own_distance(np.ones((1, DIMENSIONS), dtype=np.float32), "Ada") is None
     assert empty.version == 0
+
+
+def test_a_rejected_face_changes_neither_the_threshold_nor_who_is_near() -> None:
+    people = crowd(50, 2)
+    snapshot = people.index.snapshot
+    rows = [
+        Template(snapshot.people[place], f"{place}-{row}", "a.jpg", "", "model", tuple(snapshot.units[row]), 0.0)
+        for place in range(len(snapshot.people))
+        for row in snapshot.rows_of(place)
+    ]
+    stranger = np.random.default_rng(9).normal(size=(1, DIMENSIONS)).astype(np.float32)
+    rejected = Template(distractor(ULID), ULID, "a.jpg", "", "model", tuple(stranger[0]), 0.0)
+    prepare = preparing(RANDOM, Policy(0.01, 0.01))
+    before, after = prepare(GallerySnapshot.of(1, rows)), prepare(GallerySnapshot.of(2, [*rows, rejected]))
+    assert after.rule.threshold == pytest.approx(before.rule.threshold, abs=1e-3)
+    assert after.nearest(stranger, 3) == before.nearest(stranger, 3)
+    assert after.rejected(stranger) == [pytest.approx(0, abs=1e-5)]
+    assert before.rejected(stranger) == [None]

@@ -4,9 +4,10 @@ import io
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import pytest
 from flask.testing import FlaskClient
@@ -17,16 +18,29 @@ from face_common.contract import Code, EnrolledPhoto, Result, Verdict, failed_re
 from face_common.errors import PermanentError, TransientError
 from face_common.loops import Loop
 from face_common.ports import Counts
+from face_web.access import Access
+from face_web.answered import Answered
 from face_web.application import create_app
+from face_web.audit import Audit
+from face_web.batches.assembly import build as build_batching
+from face_web.batches.intake import ended
+from face_web.galleries import Galleries
+from face_web.idempotency import Idempotency
+from face_web.keys import Keys
 from face_web.metrics import WebMetrics
-from face_web.people import People
 from face_web.problems import STATUS
+from face_web.redrives import Redrives
+from face_web.rejections import Rejections
 from face_web.replies import ReplyRouter
+from face_web.rights import build as build_rights
 from face_web.services import Services
+from face_web.sessions import Sessions
 from face_web.settings import WebSettings
+from face_web.strangers import Strangers
 from face_web.submit import Submission, Submitter
 from face_web.traffic import Traffic
 from face_web.versions import GalleryVersions
+from face_web.webhooks import Destination, Webhooks
 from tests.fakes.inference import Read, face, reading
 from tests.pictures import picture, png_claiming
 from tests.unit.test_contract import ULID, job
@@ -62,27 +76,44 @@ def nothing_until(event: threading.Event) -> Read:
 class Service:
     """The service in memory; `read` may be replaced to slow the worker down."""
 
-    def __init__(self) -> None:
+    def __init__(self, access: Literal["open", "keys"] = "open", *, keep_unknown: bool = False) -> None:
         self.read: Read = see
 
         def read_as_told(body: bytes, most: int) -> Reading:
             return self.read(body, most)
 
-        self.house = House(read_as_told)
+        self.house = House(read_as_told, keep_unknown=keep_unknown)
         self.ready = True
         responses = self.house.queues(REPLIES)
         traffic = Traffic(time.time)
-        replies = ReplyRouter(responses, traffic)
+        metrics = WebMetrics()
+        self.deliveries: list[tuple[str, bytes, Mapping[str, str]]] = []
+        self.webhooks = Webhooks(
+            store=self.house.store,
+            destinations={"till": Destination("https://till.example", b"secret")},
+            post=lambda url, body, headers: self.deliveries.append((url, body, headers)),
+            ended=lambda kind, found: ended(self.house.store, kind, found),
+            now=time.time,
+            count=metrics.webhook,
+        )
+        replies = ReplyRouter(responses, traffic, self.webhooks.answered)
         versions = GalleryVersions(self.house.gallery)
         settings = WebSettings(
+            access=access,
             bucket="b",
             request_queue_url="memory://requests",
             response_queue_url=REPLIES,
             dead_letter_queue_url="memory://dead",
             max_body_bytes=64 * 1024,
+            max_batch_bytes=2**20,
+            max_batch_files=50,
+            import_prefix="inbox/",
+            erasure_settle_seconds=0,
             waiting_limit=4,
             classic_wait_seconds=1,
         )
+        self.texts: dict[str, str] = {}
+        """Of keys that tests have made."""
         self.numbers = iter(range(10_000))
         submitter = Submitter(
             store=self.house.store,
@@ -93,18 +124,73 @@ class Service:
             response_queue_url=REPLIES,
             waiting_limit=settings.waiting_limit,
             uploads_limit=2,
-            new_id=lambda: f"{ULID[:-4]}{next(self.numbers):04d}",
             now=time.time,
         )
-        people = People(gallery=self.house.gallery, store=self.house.store, versions=versions)
+
+        def new_id() -> str:
+            return f"{ULID[:-4]}{next(self.numbers):04d}"
+
+        self.keys = Keys(self.house.store, "", time.time)
+        audit = Audit(self.house.store, new_id, time.time)
+        self.rights = build_rights(
+            settings,
+            store=self.house.store,
+            gallery=self.house.gallery,
+            versions=versions,
+            audit=audit,
+            new_id=new_id,
+        )
         self.scaling = ScalingHouse()
+        self.batching = build_batching(
+            settings,
+            store=self.house.store,
+            gallery=self.house.gallery,
+            submitter=submitter,
+            versions=versions,
+            consents=self.rights.records,
+            webhooks=self.webhooks,
+            metrics=metrics,
+            predicted_wait=lambda: None,
+        )
+        answered = Answered(self.house.store, time.time)
         services = Services(
             version="1.2.3",
             settings=settings,
+            access=Access(
+                keys=self.keys,
+                refusals=metrics,
+                rate=settings.key_rate,
+                is_open=settings.access == "open",
+                now=time.time,
+            ),
+            keys=self.keys,
+            sessions=Sessions(self.house.store, time.time),
+            answered=answered,
+            audit=audit,
+            idempotency=Idempotency(self.house.store, new_id),
             submitter=submitter,
-            people=people,
+            batches=self.batching.intake,
+            webhooks=self.webhooks,
+            redrives=Redrives(
+                store=self.house.store,
+                sender=submitter,
+                consents=self.rights.records,
+                erasures=self.rights.erasures,
+                audit=audit,
+                now=time.time,
+                count=metrics.dead_letter,
+            ),
+            people=self.rights.people,
+            records=self.rights.records,
+            rejections=Rejections(gallery=self.house.gallery, store=self.house.store, answered=answered),
+            erasures=self.rights.erasures,
+            exports=self.rights.exports,
+            galleries=Galleries(
+                gallery=self.house.gallery, store=self.house.store, versions=versions, consents=self.rights.records
+            ),
+            strangers=Strangers(store=self.house.store, gallery=self.house.gallery, versions=versions),
             versions=versions,
-            metrics=WebMetrics(),
+            metrics=metrics,
             scaler=self.scaling.scaler,
             is_alive=lambda: True,
             is_ready=lambda: self.ready,
@@ -112,17 +198,26 @@ class Service:
         self.services = services
         self.app = create_app(services)
         self.loop = Loop("replies", replies.receive)
+        self.erasing = Loop("erasures", self.rights.erasures.work)
+
+
+@contextmanager
+def running(service: Service) -> Iterator[Service]:
+    """The service with its loops, and a worker."""
+    # The fake queue's long poll would delay the end of the test.
+    service.house.queues(REPLIES).receive = _impatient(service.house.queues(REPLIES).receive)  # type: ignore[method-assign]
+    service.loop.start()
+    service.erasing.start()
+    with service.house.working():
+        yield service
+    service.loop.stop(5)
+    service.erasing.stop(0)
 
 
 @pytest.fixture
 def service() -> Iterator[Service]:
-    running = Service()
-    # The fake queue's long poll would delay the end of the test.
-    running.house.queues(REPLIES).receive = _impatient(running.house.queues(REPLIES).receive)  # type: ignore[method-assign]
-    running.loop.start()
-    with running.house.working():
-        yield running
-    running.loop.stop(5)
+    with running(Service()) as started:
+        yield started
 
 
 def _impatient(receive: Any) -> Any:
@@ -144,7 +239,7 @@ def assert_problem(response: TestResponse, code: Code) -> dict[str, Any]:
     assert response.mimetype == "application/problem+json"
     assert (body["code"], body["status"]) == (code.value, response.status_code)
     assert response.status_code == STATUS[code][0]
-    assert set(body) - {"id"} == {"type", "title", "status", "detail", "code"}
+    assert set(body) - {"id", "predicted_wait_s"} == {"type", "title", "status", "detail", "code"}
     return body
 
 
@@ -208,7 +303,7 @@ def test_the_parameters_reach_the_worker(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["wait=-1", "wait=61", "wait=x", "wait=nan", "wait=inf", "top=21", "top=1.5", "max_faces=0", "max_faces=a", "top="],
+    ["wait=-1", "wait=x", "wait=nan", "wait=inf", "top=21", "top=1.5", "max_faces=0", "max_faces=a", "top="],
 )
 def test_wrong_parameters_are_named(client: FlaskClient, query: str) -> None:
     problem = assert_problem(send(client, f"/v1/identifications?{query}", ADA), Code.PARAMETER_INVALID)
@@ -276,7 +371,7 @@ class TestBadPhotos:
         assert_problem(response, Code.IMAGE_MISSING)
 
 
-@pytest.mark.parametrize("person", ["a:b", "..", "unknown", "no-face", "a%2Fb", "%20", "x" * 129])
+@pytest.mark.parametrize("person", ["a:b", "..", "unknown", "no-face", "%20", "a%C2%85b", "%E2%80%AEa", "x" * 129])
 def test_names_that_are_no_persons(client: FlaskClient, person: str) -> None:
     assert_problem(enrol(client, person, ADA), Code.PERSON_INVALID)
 
@@ -287,8 +382,8 @@ def test_every_photo_of_an_enrolment_has_its_verdict(client: FlaskClient, servic
     assert answer.json is not None
     verdicts = [photo["verdict"] for photo in answer.json["photos"]]
     assert verdicts == ["accepted", "no-face", "unreadable", "unreadable", "duplicate", "several-faces"]
-    kept = [key for key in service.house.store.objects if key.startswith("images/")]
-    assert kept == [f"images/{answer.json['photos'][0]['photo']}"], "photos that were not accepted are not kept"
+    kept = [key for key in service.house.store.objects if key.startswith("photos/")]
+    assert kept == [f"photos/{answer.json['photos'][0]['photo']}"], "photos that were not accepted are not kept"
 
 
 def test_an_enrolment_without_an_accepted_photo_is_422_with_the_verdicts(client: FlaskClient) -> None:
@@ -310,7 +405,7 @@ def test_whatever_the_verdict_only_an_accepted_photo_is_kept(
     answer = enrol(client, "Ada", ADA)
     assert answer.get_json() == {"person": "Ada", "photos": [photo]}
     assert answer.status_code == (201 if verdict == "accepted" else 422)
-    kept = [key for key in service.house.store.objects if key.startswith("images/")]
+    kept = [key for key in service.house.store.objects if key.startswith("photos/")]
     assert len(kept) == (1 if verdict == "accepted" else 0)
 
 
@@ -331,15 +426,18 @@ def test_who_insists_enrols_against_the_likeness(client: FlaskClient, person: st
 def test_people_are_listed_and_removed(client: FlaskClient, service: Service) -> None:
     enrol(client, "Ada", ADA)
     enrol(client, "Bob", BOB)
+    first = {name: client.get(f"/v1/people/{name}").get_json()["photos"][0]["photo"] for name in ("Ada", "Bob")}
     assert client.get("/v1/people").get_json() == {
         "collection": "default",
-        "people": [{"person": "Ada", "photos": 1}, {"person": "Bob", "photos": 1}],
+        "people": [{"person": name, "photos": 1, "photo": photo} for name, photo in first.items()],
+        "total": 2,
+        "next": None,
     }
     (photo,) = client.get("/v1/people/Ada").get_json()["photos"]
     assert (set(photo), photo["name"]) == ({"photo", "name", "enrolled_at"}, "photo.png")
     receipt = client.delete("/v1/people/Ada").get_json()
     assert (receipt["templates"], receipt["photos"]) == (1, [photo["photo"]])
-    assert f"images/{photo['photo']}" not in service.house.store.objects
+    assert f"photos/{photo['photo']}" not in service.house.store.objects
     assert send(client, "/v1/identifications", ADA).get_json()["faces"][0]["decision"] == "unknown"
     assert_problem(client.delete("/v1/people/Ada"), Code.NOT_FOUND)
     assert_problem(client.get("/v1/people/Ada"), Code.NOT_FOUND)
@@ -348,9 +446,9 @@ def test_people_are_listed_and_removed(client: FlaskClient, service: Service) ->
 def test_one_photo_is_removed(client: FlaskClient) -> None:
     enrol(client, "Ada", ADA)
     enrol(client, "Ada", ADA_AGAIN)
-    photo = client.get("/v1/people/Ada").get_json()["photos"][0]["photo"]
+    photo, other = (row["photo"] for row in client.get("/v1/people/Ada").get_json()["photos"])
     assert client.delete(f"/v1/people/Ada/photos/{photo}").get_json()["photos"] == [photo]
-    assert client.get("/v1/people").get_json()["people"] == [{"person": "Ada", "photos": 1}]
+    assert client.get("/v1/people").get_json()["people"] == [{"person": "Ada", "photos": 1, "photo": other}]
     assert_problem(client.delete(f"/v1/people/Ada/photos/{photo}"), Code.NOT_FOUND)
     assert_problem(client.delete("/v1/people/Ada/photos/x"), Code.ID_INVALID)
 
@@ -635,19 +733,21 @@ def test_storage_that_fails_half_way_through_an_enrolment(
     assert [photo["verdict"] for photo in answer.get_json()["photos"]] == ["accepted", "failed"]
 
 
-def test_removing_a_person_whose_photos_cannot_be_removed_can_be_tried_again(
+def test_an_erasure_goes_on_after_a_fault(
     service: Service, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enrol(client, "Ada", ADA)
 
-    def away(keys: object) -> None:
+    def away(collection: str, person: str, photo: object = None) -> int:
         raise TransientError(Code.STORAGE_UNAVAILABLE, "away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(service.house.store, "delete", away)
-        assert_problem(client.delete("/v1/people/Ada"), Code.STORAGE_UNAVAILABLE)
-    assert client.delete("/v1/people/Ada").status_code == 200
-    assert service.house.store.objects == {}, "neither photo nor result of the enrolment is left"
+        patched.setattr(service.house.gallery, "remove", away)
+        assert_problem(client.delete("/v1/people/Ada"), Code.ERASURE_FAILED)
+    eventually(lambda: not any(key.startswith("erasures/open/") for key in service.house.store.objects), seconds=10)
+    assert_problem(client.delete("/v1/people/Ada"), Code.NOT_FOUND)
+    left = {key.partition("/")[0] for key in service.house.store.objects}
+    assert left == {"audit", "erasures"}, "neither photo nor result of the enrolment is left"
 
 
 def test_the_fleet_and_its_decisions_are_told(service: Service, client: FlaskClient) -> None:
@@ -664,6 +764,65 @@ def test_the_fleet_and_its_decisions_are_told(service: Service, client: FlaskCli
     everything = client.get("/v1/fleet/decisions").get_json()["decisions"]
     assert (everything[-1]["action"], everything[-1]["count"]) == ("start", 5)
     assert_problem(client.get("/v1/fleet/decisions?limit=0"), Code.PARAMETER_INVALID)
+
+
+def test_the_fleet_is_paused_pinned_and_left_to_the_load_again(service: Service, client: FlaskClient) -> None:
+    service.scaling.now = time.time()
+    assert client.get("/v1/fleet/override").get_json() == {"override": None}
+    pin = {"mode": "pin", "workers": 2, "why": "load test", "until": "2100-01-01T00:00:00+01:00"}
+    set_ = client.put("/v1/fleet/override", json=pin)
+    assert set_.status_code == 200, set_.text
+    override = set_.get_json()["override"]
+    assert client.get("/v1/fleet/override").get_json()["override"] == override
+    assert (override["workers"], override["by"], override["until"]) == (2, "local", "2099-12-31T23:00:00.000+00:00")
+    service.scaling.tick()
+    assert client.get("/v1/fleet").get_json()["override"] == override
+    assert service.scaling.fleet.calls == ["launch 2"]
+    client.put("/v1/fleet/override", json={"mode": "pause", "why": "maintenance"})
+    service.scaling.tick()
+    assert client.get("/v1/fleet").get_json()["decision"]["cause"] == "paused"
+    for _ in range(2):
+        assert client.delete("/v1/fleet/override").get_json() == {"override": None}
+    service.scaling.tick()
+    assert client.get("/v1/fleet").get_json()["override"] is None
+    entries = client.get("/v1/audit").get_json()["entries"]
+    assert [entry["action"] for entry in entries] == ["set-override"] * 2 + ["lift-override"] * 2
+    assert entries[0]["facts"] == {"mode": "pin", "workers": 2, "until": "2099-12-31T23:00:00.000+00:00"}
+    assert "load test" not in str(entries)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"mode": "pin", "workers": 6, "why": "w"}, Code.PIN_TOO_LARGE),
+        ({"mode": "pause", "why": "w", "until": "2001-01-01T00:00:00Z"}, Code.MOMENT_PAST),
+        ({"mode": "pause", "why": "w", "until": "2001-01-01T00:00:00"}, Code.REQUEST_INVALID),
+        ({"mode": "pause", "workers": 1, "why": "w"}, Code.REQUEST_INVALID),
+        ({"mode": "pause", "why": ""}, Code.REQUEST_INVALID),
+        ({"mode": "pause", "why": "one\ntwo"}, Code.REQUEST_INVALID),
+        ({"mode": "pin", "why": "w"}, Code.REQUEST_INVALID),
+        ({"mode": "pin", "workers": -1, "why": "w"}, Code.REQUEST_INVALID),
+        ({"mode": "stop", "why": "w"}, Code.REQUEST_INVALID),
+        ({}, Code.REQUEST_INVALID),
+        ([], Code.REQUEST_INVALID),
+    ],
+)
+def test_an_override_that_makes_no_sense_is_not_set(client: FlaskClient, body: object, code: Code) -> None:
+    assert_problem(client.put("/v1/fleet/override", json=body), code)
+    assert client.get("/v1/fleet/override").get_json() == {"override": None}
+
+
+def test_what_if_answers_what_would_be_decided(service: Service, client: FlaskClient) -> None:
+    assert_problem(client.get("/v1/fleet/what-if"), Code.FLEET_UNKNOWN)
+    service.scaling.queue.counted = Counts(30, 0)
+    service.scaling.tick()
+    body = client.get("/v1/fleet/what-if?visible=0&arrival_rate=1.6&ready=1&boot_s=10").get_json()
+    assert set(body) == {"observed", "policy", "plan", "wait_s"}
+    assert (body["plan"]["action"], body["plan"]["count"], body["plan"]["desired"]) == ("start", 1, 2)
+    assert body["plan"]["reason"].startswith("Starting 1: photos waiting: 0")
+    assert body["policy"]["max"] == 5
+    for wrong in ("visible=-1", "arrival_rate=nan", "service_s=inf", "utilisation=0", "max=many", "drain_s=0"):
+        assert_problem(client.get(f"/v1/fleet/what-if?{wrong}"), Code.PARAMETER_INVALID)
 
 
 @pytest.mark.parametrize(
@@ -694,5 +853,54 @@ def test_a_photo_that_would_wait_too_long_is_refused(
 
 def test_without_a_fleet_there_is_none_to_tell_of(service: Service) -> None:
     fixed = create_app(replace(service.services, scaler=None)).test_client()
-    assert "FACE_LAUNCH_TEMPLATE" in assert_problem(fixed.get("/v1/fleet"), Code.NOT_FOUND)["detail"]
+    for path in ("/v1/fleet", "/v1/fleet/decisions", "/v1/fleet/override", "/v1/fleet/what-if"):
+        assert "FACE_LAUNCH_TEMPLATE" in assert_problem(fixed.get(path), Code.NOT_FOUND)["detail"]
     assert fixed.get("/metrics").status_code == 200
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+09:00"])
+def test_times_that_are_none_in_some_zone_harm_nobody(client: FlaskClient, moment: str) -> None:
+    assert client.post("/v1/keys", json={"name": "n", "role": "submit", "expires_at": moment}).status_code == 201
+    assert client.get("/v1/keys").status_code == 200
+    assert client.put("/v1/people/Ada", json={"consent": {"reference": "r", "given_at": moment}}).status_code == 200
+    if moment > "2":
+        ends = client.put("/v1/people/Ada", json={"expires_at": moment}).get_json()["expires_at"]
+        assert ends.startswith("9998-12-31T23:59:59")
+    assert client.get("/v1/people/Ada").status_code == 200
+
+
+def test_json_that_is_nested_without_end_is_refused(client: FlaskClient) -> None:
+    body = b"[" * 50_000
+    assert_problem(client.post("/v1/keys", data=body, content_type="application/json"), Code.REQUEST_INVALID)
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\na\r\n--x--']
+)
+def test_what_belongs_to_no_file_of_a_form_is_not_kept(client: FlaskClient, head: bytes) -> None:
+    body = head + b"." * 3_000_000
+    answer = client.post("/v1/batches", data=body, content_type="multipart/form-data; boundary=x")
+    assert_problem(answer, Code.BODY_TOO_LARGE)
+
+
+def test_a_file_without_a_field_is_refused(client: FlaskClient) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; filename="a.png"\r\n\r\na\r\n--x--\r\n'
+    answer = client.post("/v1/batches", data=body, content_type="multipart/form-data; boundary=x")
+    assert_problem(answer, Code.REQUEST_INVALID)
+
+
+def test_what_may_be_left_out_is_not_said_to_be_null(client: FlaskClient) -> None:
+    assert '"default":null' not in client.get("/openapi.json").text
+
+
+def test_every_call_is_in_the_document(service: Service) -> None:
+    paths = service.app.api_doc["paths"]
+    documented = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    declared = {
+        (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        for rule in service.app.url_map.iter_rules()
+        for method in rule.methods or ()
+        if rule.rule.startswith("/v1/") and method not in ("HEAD", "OPTIONS")
+    }
+    assert declared
+    assert declared <= documented

@@ -12,12 +12,15 @@ from face_app.matching import (
     GalleryIndex,
     distances_to_people,
     impostor_distances,
+    nearest_distractors,
     nearest_people,
     own_distances,
 )
 from face_app.metric import Metric
+from face_common.contract import distractor
 from face_common.templates import DIMENSIONS, Encodings, GallerySnapshot, Template
 from tests.fakes.inference import encoding
+from tests.unit.test_contract import ULID
 
 Whose = dict[str, list[Encodings]]
 SEEDS = st.integers(0, 2**32 - 1)
@@ -169,6 +172,42 @@ def test_an_encoding_without_a_direction_is_like_nobody(value: float) -> None:
     assert [near.person for near in neighbours] == ["a", "nothing"]
     assert [near.distance for near in neighbours] == pytest.approx([0.2, 2**0.5], abs=1e-5)
     assert [near.distance for near in of_nothing] == pytest.approx([2**0.5] * 2)
+
+
+@settings(deadline=None)
+@given(people=PEOPLE, rejected=st.integers(1, 3), seed=SEEDS, count=st.integers(0, 8))
+def test_rejected_faces_are_measured_like_people_and_are_none(
+    people: list[str], rejected: int, seed: int, count: int
+) -> None:
+    strangers = [distractor(f"{ULID[:-1]}{number}") for number in range(rejected)]
+    index, whose, whitening, probes = drawn(people + strangers, seed)
+    alone = drawn(people, seed)[0]
+    assert index.headcount == len(set(people))
+    for probe, near, near_alone, nearest in zip(
+        probes,
+        nearest_people(index, probes, count),
+        nearest_people(alone, probes, count),
+        nearest_distractors(index, probes),
+        strict=True,
+    ):
+        assert not set(strangers).intersection(one.person for one in near)
+        assert len(near) == min(count, len(set(people)))
+        assert len(near) == len(near_alone)
+        expected = min(naive(whitening, probe, whose[stranger]) for stranger in strangers)
+        assert nearest == pytest.approx(expected, abs=1e-3)
+        own = {person: naive(whitening, probe, whose[person]) for person in set(people)}
+        assert [one.distance for one in near] == pytest.approx(sorted(own.values())[:count], abs=1e-3)
+
+
+def test_where_no_face_was_rejected_none_is_near() -> None:
+    assert nearest_distractors(plain(template("a", "1", encoding(0))), probes_of(encoding(0))) == [None]
+
+
+def test_rejected_faces_say_nothing_of_how_near_strangers_come() -> None:
+    people = template("a", "1", encoding(0)), template("b", "2", encoding(1))
+    rejected = template(distractor(ULID), "3", encoding(0.1))
+    assert_allclose(impostor_distances(plain(*people, rejected), 9, 1), impostor_distances(plain(*people), 9, 1))
+    assert len(impostor_distances(plain(people[0], rejected), 9, 1)) == 0
 
 
 def test_many_probes_are_searched_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

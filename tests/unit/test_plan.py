@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from face_web.scaler.model import Backlog, Memory, Observation, Plan, Policy, Worker
+from face_web.scaler.model import Backlog, Memory, Observation, Override, Plan, Policy, Worker
 from face_web.scaler.plan import plan, predicted_wait
 
 NOW = 1_000_000.0
@@ -529,3 +529,83 @@ def test_a_template_that_does_not_work_costs_no_more_than_a_quarter_of_the_fleet
         rollout.step()
     assert rollout.fewest == most - max(most // 4, 1)
     assert rollout.most <= most
+
+
+def wish(workers: int | None = None, until: float | None = None, **policy: Any) -> Policy:
+    """A policy with a fleet that is pinned, or without a number paused."""
+    override = Override("pause" if workers is None else "pin", workers, "load test", "admin", NOW - 5, until)
+    return replace(POLICY, override=override, **policy)
+
+
+def test_a_paused_fleet_is_held_as_it_is_and_says_who_wants_that() -> None:
+    for observation in (seen(visible=1000, workers=fleet(ready=3)), seen(workers=fleet(ready=3, stopped=20))):
+        decision = decided(observation, wish(), watched(0))
+        assert (decision.action, decision.cause, decision.desired) == ("hold", "paused", 3)
+        assert decision.reason == "Holding 3 workers: paused by key admin (load test)."
+    ends = decided(seen(workers=fleet(ready=1)), wish(until=NOW + 60))
+    assert ends.reason == "Holding 1 worker: paused by key admin until 1970-01-12 13:47:40 UTC (load test)."
+
+
+def test_what_was_needed_while_the_fleet_was_paused_is_remembered() -> None:
+    held = decided(seen(visible=30, arrived=1, workers=fleet(ready=5)), wish())
+    assert held.need is not None
+    assert held.memory.peaks[-1] == (NOW, held.need.workers)
+
+
+def test_an_override_that_has_ended_is_none() -> None:
+    burst = seen(visible=30, arrived=30)
+    for policy in (wish(until=NOW), wish(1, until=NOW - 1)):
+        assert decided(burst, policy) == decided(burst)
+
+
+def test_a_pinned_fleet_grows_to_its_number_whatever_the_load() -> None:
+    decision = decided(seen(workers=fleet(ready=1, stopped=1)), wish(4))
+    assert (decision.action, decision.cause, decision.start, decision.launch) == ("start", "pinned", ("stopped-0",), 2)
+    assert decision.reason == (
+        "Starting 3 (1 from stopped): pinned to 4 workers by key admin (load test), and there are 1."
+    )
+    kept = decided(seen(visible=1000, arrived=9, workers=fleet(busy=4)), wish(4))
+    assert (kept.action, kept.cause, kept.desired) == ("hold", "pinned", 4)
+
+
+def test_a_pinned_fleet_shrinks_to_its_number_at_once_but_ends_nobody_at_work() -> None:
+    decision = decided(seen(workers=fleet(ready=5)), wish(2), watched(5))
+    assert (decision.action, decision.cause, len(decision.stop), decision.desired) == ("retire", "pinned", 3, 2)
+    assert decision.reason.startswith(
+        "Retiring 3 of 5: pinned to 2 workers by key admin (load test); photos waiting: 0"
+    )
+    busy = decided(seen(in_flight=5, workers=fleet(busy=5)), wish(0), watched(5))
+    assert (busy.action, busy.cause) == ("hold", "busy")
+    assert "pinned to 0 workers" in busy.reason
+    assert decided(seen(workers=fleet(ready=1)), wish(0), watched(1)).desired == 0
+
+
+def test_a_pin_is_never_beyond_the_maximum_and_counts_those_that_go() -> None:
+    assert decided(seen(), wish(40)).launch == 15
+    full = decided(seen(workers=fleet(draining=14)), wish(4))
+    assert full.launch == 1
+    assert "but the maximum is 15 and 14 are going" in full.reason
+    spent = decided(seen(hours_today=25.0), wish(2, hours_a_day=24))
+    assert spent.launch == 2  # whoever pins has decided to pay
+
+
+def test_a_pinned_fleet_is_replaced_and_rid_of_what_does_not_come_up_all_the_same() -> None:
+    assert decided(seen(workers=old(ready=2)), wish(2)).launch == 2
+    stuck = Worker("stuck", "booting", NOW - 1000)
+    assert decided(seen(workers=[stuck, *fleet(ready=2)]), wish(2)).terminate == ("stuck",)
+
+
+@given(observations, policies, memories, st.sampled_from([None, 0, 2, 40]))
+def test_an_override_keeps_within_bounds_and_trusts_no_old_numbers(
+    observation: Observation, policy: Policy, memory: Memory, workers: int | None
+) -> None:
+    policy = replace(policy, override=wish(workers).override)
+    decision = plan(observation, policy, memory, NOW)
+    running = sum(worker.state in ("booting", "ready", "draining") for worker in observation.workers)
+    started = decision.launch + len(decision.start)
+    assert started == 0 or started + running <= policy.max_workers
+    assert workers is not None or decision.action == "hold"
+    busy = {worker.id for worker in observation.workers if worker.busy and worker.state == "ready"}
+    assert not busy & {*decision.stop, *decision.terminate}
+    for blind in (replace(observation, backlog=None), replace(observation, blind="no answer")):
+        assert plan(blind, policy, memory, NOW).cause == "stale"

@@ -52,6 +52,14 @@ def test_a_key_that_is_not_there_meets_no_condition() -> None:
     assert not allows([statement(condition={"StringEquals": {"k": "face"}})], asked())
 
 
+def test_a_key_may_have_to_be_there_or_not() -> None:
+    there, absent = {"Null": {"k": "false"}}, {"Null": {"k": "true"}}
+    assert allows([statement(condition=there)], asked(k="*"))
+    assert not allows([statement(condition=there)], asked())
+    assert allows([statement(condition=absent)], asked())
+    assert not allows([statement(condition=absent)], asked(k="*"))
+
+
 def test_what_is_not_understood_is_an_error() -> None:
     with pytest.raises(NotImplementedError):
         allows([statement(NotAction="s3:*")], asked())

@@ -16,9 +16,12 @@ from face_web.scaler.decisions import PREFIX, DecisionLog
 from face_web.scaler.fleet import FleetError
 from face_web.scaler.lease import KEY, Lease
 from face_web.scaler.loop import Scaler
-from face_web.scaler.model import Policy
+from face_web.scaler.model import Override, Policy
 from face_web.scaler.observe import Assumptions, HostReporter, Observer, Reports
+from face_web.scaler.overrides import KEY as OVERRIDE
+from face_web.scaler.overrides import Overrides
 from face_web.scaler.settings import ScalerSettings
+from face_web.scaler.suppositions import Supposition
 from face_web.traffic import Traffic
 from tests.fakes.cloud import MemoryObjectStore, MemoryQueue
 from tests.fakes.fleet import MemoryFleet
@@ -63,7 +66,7 @@ class House:
             stale_seconds=15.0,
         )
         self.scaler = Scaler(
-            policy=policy,
+            overrides=Overrides(self.store, policy),
             observer=observer,
             fleet=self.fleet,
             lease=Lease(self.store, name, 8.0, lambda: self.now),
@@ -72,7 +75,7 @@ class House:
             traffic=self.traffic,
             starting=Breaker(),
             retiring=Breaker(),
-            audience=self.metrics,
+            audience=self.metrics.fleet,
             run="run",
             now=lambda: self.now,
         )
@@ -521,3 +524,122 @@ def test_a_fleet_of_an_earlier_template_is_replaced_while_it_works(house: House)
     assert house.states()["outdated"] == 0
     assert house.metrics.registry.get_sample_value("face_fleet_workers", {"state": "outdated"}) == 0
     assert not any(one["outdated"] for one in house.scaler.status()["instances"])
+
+
+def pin(workers: int, until: float | None = None) -> Override:
+    return Override("pin", workers, "load test", "admin", START, until)
+
+
+PAUSE = Override("pause", None, "maintenance", "admin", START)
+
+
+def test_whoever_leads_keeps_to_an_override_that_any_host_has_set(house: House) -> None:
+    house.tick()
+    other = House(store=house.store, name="web-2")
+    other.scaler.overrides.write(pin(2))
+    assert (house.tick()["cause"], house.fleet.calls) == ("pinned", ["launch 2"])
+    assert house.scaler.status()["override"] == {
+        "mode": "pin",
+        "workers": 2,
+        "why": "load test",
+        "by": "admin",
+        "at": "1970-01-12T13:46:40.000+00:00",
+        "until": None,
+    }
+    other.scaler.overrides.write(PAUSE)
+    house.queue.counted = Counts(100, 0)
+    decision = house.tick()
+    assert (decision["action"], decision["cause"]) == ("hold", "paused")
+    assert decision["reason"] == "Holding 2 workers: paused by key admin (maintenance)."
+    other.scaler.overrides.lift()
+    assert house.tick()["action"] == "start"
+    assert house.scaler.status()["override"] is None
+    assert house.metrics.registry.get_sample_value("face_fleet_decisions_total", {"action": "hold", "cause": "paused"})
+
+
+def test_an_override_ends_by_itself(house: House) -> None:
+    house.scaler.overrides.write(pin(1, until=START + 3))
+    assert house.tick(2)["cause"] == "pinned"
+    assert house.scaler.overrides.find(house.now) == pin(1, until=START + 3)
+    assert house.tick()["cause"] != "pinned"
+    assert house.scaler.overrides.find(house.now) is None
+    assert house.scaler.status()["override"] is None
+
+
+def test_an_override_that_cannot_be_read_is_as_it_was(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.scaler.overrides.write(PAUSE)
+    house.tick()
+    house.queue.counted = Counts(100, 0)
+
+    def away() -> None:
+        raise TransientError(Code.STORAGE_UNAVAILABLE, "away")
+
+    monkeypatch.setattr(house.scaler.overrides, "_read", away)
+    assert house.tick(3)["cause"] == "paused"
+    assert house.fleet.calls == []
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"mode": "stop"}', b'{"mode": "pin", "workers": "many"}'])
+def test_what_is_no_override_is_none(house: House, body: bytes) -> None:
+    house.store.put(OVERRIDE, body, "application/json")
+    house.queue.counted = Counts(1, 0)
+    assert house.tick()["action"] == "start"
+
+
+def test_an_override_of_a_newer_version_is_understood(house: House) -> None:
+    house.scaler.overrides.write(PAUSE)
+    house.store.objects[OVERRIDE] = json.dumps(json.loads(house.store.objects[OVERRIDE]) | {"colour": "blue"}).encode()
+    assert house.tick()["cause"] == "paused"
+
+
+def test_what_would_be_decided_if_numbers_were_others(house: House) -> None:
+    assert house.scaler.what_if(Supposition()) == {}
+    house.queue.counted = Counts(30, 0)
+    house.tick()
+    house.scaler.overrides.write(PAUSE)
+    house.tick()
+    calls, objects = list(house.fleet.calls), dict(house.store.objects)
+    as_it_is = house.scaler.what_if(Supposition())
+    assert as_it_is["observed"]["booting"] == 4
+    assert (as_it_is["plan"]["action"], as_it_is["policy"]["max"]) == ("hold", 5)
+    more = house.scaler.what_if(Supposition(arrival_rate=8.0, visible=0, service_s=2.0, boot_s=0, ready=0, max=100))
+    assert (more["plan"]["action"], more["plan"]["desired"]) == ("start", 20)
+    assert more["plan"]["need"] == {"load": 20, "drain": 1, "busy": 0}
+    assert more["observed"]["arrival_rate"] == 8.0
+    nothing = house.scaler.what_if(Supposition(arrival_rate=0, visible=0, in_flight=0, ready=9, min=2))
+    assert (nothing["plan"]["action"], nothing["plan"]["count"], nothing["plan"]["desired"]) == ("retire", 7, 2)
+    tight = house.scaler.what_if(Supposition(arrival_rate=8.0, visible=0, boot_s=0, utilisation=0.1, max=100))
+    assert (tight["plan"]["desired"], tight["policy"]["utilisation"]) == (80, 0.1)
+    assert (house.fleet.calls, house.store.objects) == (calls, objects)
+
+
+def test_who_does_not_lead_supposes_on_what_the_leader_has_published(house: House) -> None:
+    house.queue.counted = Counts(30, 2)
+    house.tick(4)
+    other = House(store=house.store, name="web-2")
+    other.now = house.now
+    other.tick_blindly(1)
+    assert other.scaler.what_if(Supposition())["observed"]["visible"] == 30
+    house.now = other.now
+    known, guessed = (one.scaler.what_if(Supposition(visible=300))["plan"]["need"] for one in (house, other))
+    assert (guessed["load"], guessed["drain"]) == (known["load"], known["drain"])
+    assert other.scaler.what_if(Supposition(ready=0))["plan"]["action"] == "start"
+    other.now += 60
+    assert other.scaler.what_if(Supposition())["plan"]["cause"] == "stale"
+
+
+def test_how_long_photos_waited_is_known_of_all_hosts(house: House) -> None:
+    house.tick()
+    assert house.scaler.status()["wait_p95_s"] is None
+    other = House(store=house.store, name="web-2")
+    other.now = house.now
+    other.tick_blindly(3)
+    for number in range(100):
+        result = failed_result(job(), Code.INTERNAL, "")
+        result["timing"] = {"queued_ms": 1000.0 * number}
+        other.traffic.answered(str(number), result)
+    other.tick_blindly(3)
+    house.tick(3)
+    assert house.scaler.status()["wait_p95_s"] == 94.0
+    other.now += 301
+    assert other.traffic.wait_p95_seconds() is None

@@ -9,9 +9,11 @@ from face_app.enrolled import Enrolled, Policy, preparing
 from face_app.quality import EnrolmentLimits, is_fit, reasons
 from face_app.recognition import FaceReading, Rectangle
 from face_app.verdicts import Enrolment, Judgement, judge
+from face_common.contract import distractor
 from face_common.templates import GallerySnapshot
 from tests.fakes.inference import encoding, face, reading
 from tests.fakes.population import POPULATION
+from tests.unit.test_contract import ULID
 from tests.unit.test_matching import digest, template
 
 NEW = Enrolment("Ada", "9", digest("9"), insist=False)
@@ -107,3 +109,14 @@ def test_quality_has_reasons_and_the_worst_is_not_named() -> None:
     assert is_fit(replace(face(side=20), sharpness=3.0))
     assert not is_fit(face(side=19))
     assert not is_fit(replace(face(), sharpness=2.9))
+
+
+def test_a_rejected_face_is_taken_as_it_is() -> None:
+    rejected = replace(NEW, person=distractor(ULID))
+    bad = replace(face(side=20), sharpness=1.0, yaw=0.9)
+    assert verdict([bad, at(320, 240, 48)], enrolled(("Bob", 0.0)), rejected) == ("accepted", "enrolled")
+    assert verdict([], enrolled(), rejected)[0] == "no-face"
+
+
+def test_nobody_is_told_that_they_look_like_a_rejected_face() -> None:
+    assert verdict([face(0.1)], enrolled((distractor(ULID), 0.0)))[0] == "accepted"

@@ -4,6 +4,7 @@ import json
 import re
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 from typing import cast
@@ -21,6 +22,7 @@ from face_common.contract import (
     failed_result,
     image_key,
     other_image_key,
+    photo_key,
     result_key,
 )
 from face_common.errors import ServiceError, TransientError
@@ -28,7 +30,7 @@ from face_web.dead_letters import DeadLetters
 from face_web.metrics import WebMetrics
 from face_web.photos import Photo
 from face_web.replies import ReplyRouter
-from face_web.submit import Order, Submitter
+from face_web.submit import Order, Submission, Submitter
 from face_web.traffic import Traffic
 from face_web.versions import GalleryVersions
 from tests.fakes.cloud import MemoryGallery, MemoryObjectStore, MemoryQueue, MemoryQueues
@@ -49,7 +51,7 @@ class Door:
         self.traffic = Traffic(lambda: 123.5)
         self.replies = ReplyRouter(self.responses, self.traffic)
         self.versions = GalleryVersions(self.gallery)
-        numbers = count()
+        self.numbers = count()
         self.submitter = Submitter(
             store=self.store,
             requests=self.requests,
@@ -59,9 +61,11 @@ class Door:
             response_queue_url=response_queue_url,
             waiting_limit=waiting_limit,
             uploads_limit=1,
-            new_id=lambda: f"{ULID[:-4]}{next(numbers):04d}",
             now=lambda: 123.5,
         )
+
+    def submit(self, photos: Sequence[Photo], order: Order) -> Submission:
+        return self.submitter.submit(photos, order, f"{ULID[:-4]}{next(self.numbers):04d}")
 
     def sent(self) -> list[Job]:
         return [Job.decode(entry.body) for entry in self.requests.entries]
@@ -73,12 +77,12 @@ def soon() -> float:
 
 def test_a_submission_stores_the_photo_and_sends_the_job() -> None:
     door = Door()
-    submission = door.submitter.submit([PHOTO], Order(Operation.ENROL, "team", person="Ada", top=5, max_faces=7))
+    submission = door.submit([PHOTO], Order(Operation.ENROL, "team", person="Ada", top=5, max_faces=7))
     (sent,) = door.sent()
-    assert door.store.objects == {image_key(submission.id): b"bytes"}
+    assert door.store.objects == {photo_key(submission.id): b"bytes"}
     assert sent == job(
         id=submission.id,
-        key=image_key(submission.id),
+        key=photo_key(submission.id),
         operation=Operation.ENROL,
         collection="team",
         person="Ada",
@@ -93,7 +97,7 @@ def test_a_submission_stores_the_photo_and_sends_the_job() -> None:
 def test_a_pair_is_one_job_with_both_photos() -> None:
     door = Door()
     other = Photo("other.png", b"more", "image/png", 8, 8)
-    submission = door.submitter.submit([PHOTO, other], Order(Operation.VERIFY, "default"))
+    submission = door.submit([PHOTO, other], Order(Operation.VERIFY, "default"))
     (sent,) = door.sent()
     assert door.store.objects == {image_key(submission.id): b"bytes", other_image_key(submission.id): b"more"}
     assert (sent.operation, sent.name, sent.other_name) == (Operation.VERIFY, "photo.jpg", "other.png")
@@ -106,11 +110,11 @@ def test_names_that_do_not_fit_into_a_job_are_refused_before_anything_is_stored(
     door = Door(response_queue_url="https://" + "q" * 300)
     long = [replace(PHOTO, name="é" * 127), replace(PHOTO, name="x" * 255)]
     with pytest.raises(ServiceError, match="file names of 509 bytes in all are longer") as caught:
-        door.submitter.submit(long, Order(Operation.VERIFY, "default"))
+        door.submit(long, Order(Operation.VERIFY, "default"))
     assert caught.value.code is Code.NAME_INVALID
     assert door.store.objects == {}
     assert (door.sent(), door.replies.waiting(), door.traffic.arrived) == ([], 0, 0)
-    door.submitter.submit([PHOTO, long[0]], Order(Operation.VERIFY, "default"))
+    door.submit([PHOTO, long[0]], Order(Operation.VERIFY, "default"))
 
 
 def test_a_pair_whose_second_photo_cannot_be_stored_sends_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +128,7 @@ def test_a_pair_whose_second_photo_cannot_be_stored_sends_no_job(monkeypatch: py
 
     monkeypatch.setattr(door.store, "put", failing_other)
     with pytest.raises(TransientError):
-        door.submitter.submit([PHOTO, PHOTO], Order(Operation.VERIFY, "default"))
+        door.submit([PHOTO, PHOTO], Order(Operation.VERIFY, "default"))
     assert (door.sent(), door.replies.waiting()) == ([], 0)
 
 
@@ -151,7 +155,7 @@ def test_every_operation_is_counted_and_only_identified_faces_by_decision() -> N
 
 def test_each_answer_reaches_its_own_request() -> None:
     door = Door()
-    submissions = [door.submitter.submit([PHOTO], ORDER) for _ in range(2)]
+    submissions = [door.submit([PHOTO], ORDER) for _ in range(2)]
     for sent in reversed(door.sent()):
         door.responses.send(encode_reply(failed_result(sent, Code.IMAGE_UNREADABLE, sent.id)))
     door.responses.send("nonsense")
@@ -172,7 +176,7 @@ def test_an_answer_that_nobody_waits_for_is_dropped() -> None:
 
 def test_a_result_too_large_for_a_reply_is_read_from_the_bucket() -> None:
     door = Door()
-    submission = door.submitter.submit([PHOTO], ORDER)
+    submission = door.submit([PHOTO], ORDER)
     door.store.put(result_key(submission.id), b'{"id": "large"}', "application/json")
     door.responses.send(json.dumps({"id": submission.id}))
     door.replies.receive()
@@ -181,21 +185,21 @@ def test_a_result_too_large_for_a_reply_is_read_from_the_bucket() -> None:
 
 def test_when_the_wait_is_over_the_bucket_has_the_last_word() -> None:
     door = Door()
-    submission = door.submitter.submit([PHOTO], ORDER)
+    submission = door.submit([PHOTO], ORDER)
     door.store.put(result_key(submission.id), b'{"id": "x"}', "application/json")
     assert submission.result(time.monotonic()) == {"id": "x"}
 
 
 def test_no_result_in_time_is_none() -> None:
     door = Door()
-    assert door.submitter.submit([PHOTO], ORDER).result(time.monotonic() + 0.01) is None
+    assert door.submit([PHOTO], ORDER).result(time.monotonic() + 0.01) is None
 
 
 def test_a_photo_that_cannot_be_stored_sends_no_job() -> None:
     door = Door()
     door.store.fault = TransientError(Code.STORAGE_UNAVAILABLE, "away")
     with pytest.raises(TransientError):
-        door.submitter.submit([PHOTO], ORDER)
+        door.submit([PHOTO], ORDER)
     assert not door.requests.entries
 
 
@@ -217,13 +221,13 @@ def test_versions_never_go_back() -> None:
     versions.saw("c", 3)
     versions.refresh()
     assert versions.at_least("c") == 5
-    gallery.versions["c"] = 9
+    gallery.kept["c"] = {9: []}
     versions.refresh()
     assert versions.at_least("c") == 9
 
 
 def dead(store: MemoryObjectStore, queue: MemoryQueue, queues: MemoryQueues) -> DeadLetters:
-    return DeadLetters(dead_letters=queue, queues=queues, store=store)
+    return DeadLetters(dead_letters=queue, queues=queues, store=store, now=lambda: 123.5, count=lambda _: None)
 
 
 def test_a_dead_job_is_answered_with_a_failed_result() -> None:
@@ -238,10 +242,12 @@ def test_a_dead_job_is_answered_with_a_failed_result() -> None:
 
 def test_a_dead_job_with_a_result_is_answered_with_that() -> None:
     store, queue, queues = MemoryObjectStore(), MemoryQueue(), MemoryQueues()
-    store.put(result_key(ULID), b'{"id": "done"}', "application/json")
+    done = {"id": "done", "error": None}
+    store.put(result_key(ULID), json.dumps(done).encode(), "application/json")
     queue.send(job(reply_queue="memory://r").encode())
     dead(store, queue, queues).receive()
-    assert json.loads(queues("memory://r").entries[0].body) == {"id": "done", "result": {"id": "done"}}
+    assert json.loads(queues("memory://r").entries[0].body) == {"id": "done", "result": done}
+    assert set(store.objects) == {result_key(ULID)}, "it is not noted"
 
 
 def test_a_dead_letter_that_is_no_job_stays_for_an_operator() -> None:
@@ -254,7 +260,7 @@ def test_a_dead_letter_that_is_no_job_stays_for_an_operator() -> None:
 
 def test_waiting_threads_are_woken_by_the_answer() -> None:
     door = Door()
-    submission = door.submitter.submit([PHOTO], ORDER)
+    submission = door.submit([PHOTO], ORDER)
     got: list[object] = []
     thread = threading.Thread(target=lambda: got.append(submission.result(soon())))
     thread.start()
@@ -266,7 +272,7 @@ def test_waiting_threads_are_woken_by_the_answer() -> None:
 
 def test_a_result_that_cannot_be_looked_up_is_no_fault_of_the_request() -> None:
     door = Door()
-    submission = door.submitter.submit([PHOTO], ORDER)
+    submission = door.submit([PHOTO], ORDER)
     door.store.fault = TransientError(Code.STORAGE_UNAVAILABLE, "away")
     assert submission.result(time.monotonic()) is None
 
@@ -306,11 +312,11 @@ def test_a_dead_job_of_a_web_host_that_is_gone_is_settled_all_the_same() -> None
 
 def test_when_the_host_ends_whoever_waits_and_comes_to_wait_looks_for_the_result_once() -> None:
     door = Door()
-    submission = door.submitter.submit([PHOTO], ORDER)
-    answered = door.submitter.submit([PHOTO], ORDER)
+    submission = door.submit([PHOTO], ORDER)
+    answered = door.submit([PHOTO], ORDER)
     door.store.put(result_key(answered.id), b'{"id": "stored"}', "application/json")
     door.replies.dismiss()
-    later = door.submitter.submit([PHOTO], ORDER)
+    later = door.submit([PHOTO], ORDER)
     began = time.monotonic()
     assert (submission.result(soon()), later.result(soon())) == (None, None)
     assert answered.result(soon()) == {"id": "stored"}
@@ -320,7 +326,7 @@ def test_when_the_host_ends_whoever_waits_and_comes_to_wait_looks_for_the_result
 
 def test_a_word_to_itself_ends_the_long_poll_and_is_no_answer() -> None:
     door = Door()
-    submission = door.submitter.submit([PHOTO], ORDER)
+    submission = door.submit([PHOTO], ORDER)
     polling = threading.Thread(target=door.replies.receive)
     polling.start()
     door.replies.wake()

@@ -16,11 +16,13 @@ from face_app.gallery_cache import GalleryCache
 from face_app.handlers import Handlers, Identity, Standards
 from face_app.metrics import WorkerMetrics
 from face_app.quality import EnrolmentLimits
-from face_app.recognition import Reading
+from face_app.recognition import FaceReading, Reading
 from face_app.worker import Pace, Worker
-from face_common.contract import Code, Job, Operation, Result, decode_reply, image_key, result_key
+from face_common import encodings
+from face_common.contract import Code, Job, Operation, Result, decode_reply, image_key, result_key, unknown_key
 from face_common.errors import PermanentError, QueueMissingError, TransientError
 from face_common.ports import Message
+from face_common.unknown import UnknownFaces
 from tests.fakes.cloud import MemoryGallery, MemoryObjectStore, MemoryQueue, MemoryQueues
 from tests.fakes.inference import FakePool, Read, encoding, face, reading
 from tests.fakes.population import POPULATION
@@ -45,6 +47,7 @@ class House:
         read: Read = lambda body, most: reading(face()),
         visibility: int = 30,
         ahead_seconds: float = math.inf,
+        keep_unknown: bool = False,
     ) -> None:
         self.store = MemoryObjectStore()
         self.requests = MemoryQueue()
@@ -63,6 +66,7 @@ class House:
                 standards=Standards(POPULATION, 0.001, EnrolmentLimits()),
                 identity=Identity("worker-1", "model", "profile"),
                 now=time.time,
+                keep_unknown=keep_unknown,
             ),
             pace=Pace(
                 capacity=3 if ahead_seconds == math.inf else 30,
@@ -252,7 +256,7 @@ def test_enrolment_stores_a_template_and_tells_its_version() -> None:
     (reply,) = house.replies()
     assert reply["photo"] == {"photo": ULID, "name": "photo.jpg", "verdict": "accepted", "detail": "enrolled"}
     assert reply["gallery_version"] == 1
-    (stored,) = house.gallery.templates["default"]
+    (stored,) = house.gallery.templates("default")
     assert (stored.person, stored.photo, stored.model, stored.encoding) == ("Ada", ULID, "model", encoding(0))
 
 
@@ -266,7 +270,7 @@ def test_enrolment_wants_one_person_but_forgives_a_background(faces: list, verdi
     with house.working():
         eventually(house.replies)
     assert house.replies()[0]["photo"]["verdict"] == verdict
-    assert bool(house.gallery.templates) == (verdict == "accepted")
+    assert bool(house.gallery.kept) == (verdict == "accepted")
 
 
 def test_the_same_file_is_enrolled_once() -> None:
@@ -299,7 +303,111 @@ def test_an_enrolment_that_died_after_storing_its_template_is_accepted_all_the_s
         house.send(job(reply_queue=REPLIES, gallery_version=1, operation=Operation.ENROL, person="Ada"))
         eventually(lambda: len(house.replies()) == 2)
     assert house.replies()[1]["photo"]["verdict"] == "accepted"
-    assert len(house.gallery.templates["default"]) == 1, "the template must not be written twice"
+    assert len(list(house.gallery.templates("default"))) == 1, "the template must not be written twice"
+
+
+def test_a_photo_is_encoded_again_under_its_own_id_and_only_once_by_each_model() -> None:
+    house = House()
+    house.gallery.add("default", [replace(template("Ada", "P1", encoding(1)), model="older", enrolled_at=1.0)])
+    with house.working():
+        for number, letter in enumerate("AB"):
+            again = f"{ULID[:-1]}{letter}"
+            version = house.gallery.version("default")
+            fields = {"operation": Operation.ENROL, "person": "Ada", "photo": "P1", "key": "photos/P1"}
+            house.send(job(id=again, reply_queue=REPLIES, gallery_version=version, **fields))
+            eventually(lambda: len(house.replies()) == number + 1)  # noqa: B023
+    assert [reply["photo"]["verdict"] for reply in house.replies()] == ["accepted", "accepted"]
+    assert {reply["photo"]["photo"] for reply in house.replies()} == {"P1"}
+    rows = [(row.photo, row.model, row.encoding) for row in house.gallery.templates("default", "Ada")]
+    assert rows == [("P1", "older", encoding(1)), ("P1", "model", encoding(0))]
+    assert [row.enrolled_at for row in house.gallery.photos("default")] == [1.0]
+
+
+def search(**fields: object) -> Job:
+    return probe(operation=Operation.SEARCH, model="model", name="encoding", width=0, height=0, **fields)
+
+
+def answer_to(house: House, sent: Job, body: bytes) -> Result:
+    house.store.put(sent.key, body, "application/octet-stream")
+    house.requests.send(sent.encode())
+    with house.working():
+        eventually(house.replies)
+    (reply,) = house.replies()
+    assert reply == house.stored()
+    return reply
+
+
+def test_an_encoding_is_searched_for_without_inference() -> None:
+    def never(body: bytes, most: int) -> Reading:
+        raise AssertionError("there is no photo to read")
+
+    house = House(never)
+    house.gallery.add("default", [template("Ada", "1", encoding(0)), template("Bob", "2", encoding(1))])
+    reply = answer_to(house, search(top=1), encodings.to_bytes(encoding(0.1)))
+    assert (reply["operation"], reply["state"], reply["gallery_version"], reply["error"]) == ("search", "done", 1, None)
+    assert "faces" not in reply
+    found = reply["match"]
+    assert (found["decision"], found["person"], found["distance"]) == ("match", "Ada", 0.1)
+    assert [near["person"] for near in found["candidates"]] == ["Ada"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "body", "code"),
+    [
+        (search(), b"too short", "encoding-invalid"),
+        (search(), bytes(512), "encoding-invalid"),
+        (search(), encodings.to_bytes([math.nan] * 128), "encoding-invalid"),
+        (replace(search(), model="another"), encodings.to_bytes(encoding(0)), "model-mismatch"),
+    ],
+)
+def test_what_cannot_be_searched_for_is_answered_at_once(sent: Job, body: bytes, code: str) -> None:
+    reply = answer_to(House(), sent, body)
+    assert reply["error"] is not None
+    assert (reply["state"], reply["error"]["code"]) == ("failed", code)
+
+
+STRANGER, BLURRED = face(1.5, side=50), replace(face(1.4), sharpness=0.5)
+
+
+def test_unknown_faces_are_kept_where_the_operator_wants_it() -> None:
+    house = House(lambda body, most: reading(face(0.1), STRANGER, BLURRED), keep_unknown=True)
+    house.gallery.add("default", [template("Ada", "1", encoding(0))])
+    house.send(probe())
+    with house.working():
+        eventually(house.replies)
+    assert [found["decision"] for found in house.replies()[0]["faces"]] == ["match", "unknown", "unknown"]
+    kept = UnknownFaces.from_json(house.store.objects[unknown_key("default", ULID)])
+    assert (kept.id, kept.model, kept.name) == (ULID, "model", "photo.jpg")
+    (one,) = kept.faces
+    assert (one.index, one.box) == (1, {"left": 10, "top": 20, "width": 50, "height": 50})
+    assert one.encoding == pytest.approx(encoding(1.5))
+
+
+@pytest.mark.parametrize(("faces", "keep"), [((STRANGER,), False), ((face(0.1), BLURRED), True), ((), True)])
+def test_no_other_faces_are_kept(faces: tuple[FaceReading, ...], keep: bool) -> None:
+    house = House(lambda body, most: reading(*faces), keep_unknown=keep)
+    house.gallery.add("default", [template("Ada", "1", encoding(0))])
+    house.send(probe())
+    with house.working():
+        eventually(house.replies)
+    assert not [key for key in house.store.objects if key.startswith("unknown/")]
+
+
+def test_a_job_whose_unknown_faces_cannot_be_kept_is_not_answered_yet() -> None:
+    house = House(lambda body, most: reading(STRANGER), keep_unknown=True)
+    put = house.store.put
+
+    def refusing(key: str, body: bytes, content_type: str) -> None:
+        if key.startswith("unknown/"):
+            raise TransientError(Code.STORAGE_UNAVAILABLE, "away")
+        put(key, body, content_type)
+
+    house.store.put = refusing  # type: ignore[method-assign]
+    house.send(probe())
+    with house.working():
+        eventually(lambda: house.requests.holds)
+    assert not house.replies()
+    assert result_key(ULID) not in house.store.objects
 
 
 def test_every_thread_is_free_again_after_faults() -> None:

@@ -79,7 +79,7 @@ def _loops(settings: WorkerSettings, parts: "Parts", systemd: Systemd) -> list[L
         if parts.worker.is_alive:
             systemd.alive()
 
-    loops = [parts.refresh]
+    loops = [parts.refresh, parts.observing]
     if systemd.watchdog_seconds < math.inf:
         loops.append(Loop("watchdog", stay_watched, pause=systemd.watchdog_seconds / 2))
     if parts.reporter:

@@ -11,6 +11,7 @@ from face_app.enrolled import Policy, preparing
 from face_app.gallery_cache import GalleryCache
 from face_app.handlers import Handlers, Identity, Standards
 from face_app.metrics import WorkerMetrics
+from face_app.observer import Observer
 from face_app.pool import InferencePool
 from face_app.population import population
 from face_app.quality import EnrolmentLimits
@@ -47,6 +48,8 @@ class Parts:
     worker: Worker
     refresh: Loop
     """Keeps its galleries fresh."""
+    observing: Loop
+    """Tells operators how their thresholds came about."""
     reporter: Reporter | None
     """Tells the scaling loop of it; None outside a fleet."""
 
@@ -74,6 +77,7 @@ def build(
         standards=Standards(known, settings.false_match_rate, limits),
         identity=Identity(settings.worker_name, nursery.model, nursery.profile),
         now=now,
+        keep_unknown=settings.keep_unknown,
     )
     worker = Worker(
         requests=cloud.queues(settings.request_queue_url),
@@ -87,7 +91,9 @@ def build(
     if settings.metrics_port:
         prometheus_client.start_http_server(settings.metrics_port, settings.metrics_host, metrics.registry)
     refresh = Loop("gallery-refresh", cache.refresh, pause=settings.gallery_poll_seconds)
-    return Parts(worker, refresh, _reporter(settings, cloud.store, worker, pace, now))
+    observer = Observer(store=cloud.store, cache=cache, model=nursery.model, now=now)
+    observing = Loop("observing", observer.step, pause=settings.gallery_poll_seconds)
+    return Parts(worker, refresh, observing, _reporter(settings, cloud.store, worker, pace, now))
 
 
 def _pace(settings: WorkerSettings) -> Pace:

@@ -62,16 +62,21 @@ def strangers(population: Population, people: int, impostors: Floats) -> NormalD
     `people` is the number enrolled, `impostors` (k,) the distances of enrolled templates to the nearest other person.
     """
     expected = population.nearest(people)
-    if people < 2 or not len(impostors):
+    weight = own_weight(people, impostors)
+    if not weight:
         return expected
     # An impostor from within was compared with one person less than a stranger is.
     shift = expected.mean - population.nearest(people - 1).mean
-    weight = people / (people + _PRIOR_PEOPLE)
     own_mean, own_variance = float(impostors.mean()) + shift, float(impostors.var())
     mean = weight * own_mean + (1 - weight) * expected.mean
     between = weight * (1 - weight) * (own_mean - expected.mean) ** 2
     variance = weight * own_variance + (1 - weight) * expected.variance + between
     return NormalDist(mean, max(variance**0.5, _LEAST_SPREAD))
+
+
+def own_weight(people: int, impostors: Floats) -> float:
+    """How much a collection's own people count beside the population: 0 to 1; the parameters are those of strangers."""
+    return people / (people + _PRIOR_PEOPLE) if people >= 2 and len(impostors) else 0.0
 
 
 def threshold(distances: NormalDist, rate: float) -> float:

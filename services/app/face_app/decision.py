@@ -21,7 +21,11 @@ class DecisionRule:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided; `person` only for a match, `distance` and `margin` where there is anything to measure."""
+    """What was decided; `person` only for a match, `distance` and `margin` where there is anything to measure.
+
+    `margin`: how much farther than the nearest person the next is, a second person or a rejected face; negative where a
+    rejected face is nearer than anybody.
+    """
 
     kind: Literal["match", "ambiguous", "unknown"]
     person: str | None
@@ -29,16 +33,23 @@ class Decision:
     margin: float | None
 
 
-def decide(neighbours: Sequence[Neighbour], rule: DecisionRule, *, fit: bool = True) -> Decision:
+def decide(
+    neighbours: Sequence[Neighbour], rule: DecisionRule, *, fit: bool = True, rejected: float | None = None
+) -> Decision:
     """Decide from a face's nearest people, nearest first (two are enough).
 
     A face that is not `fit`, too small or blurred to tell people apart, is nobody's: strangers come too near.
+
+    `rejected` is the distance of the nearest rejected face. Where that is nearer than anybody, the face is unknown:
+    somebody has said that it is nobody, and need not be asked again. Where a person is nearer by less than the margin,
+    it is as between two people: so small a lead tells nobody apart, and somebody should look.
     """
     if not neighbours:
         return Decision("unknown", None, None, None)
     nearest = neighbours[0]
-    margin = neighbours[1].distance - nearest.distance if len(neighbours) > 1 else None
-    if not fit or nearest.distance > rule.threshold:
+    others = [near.distance for near in neighbours[1:2]] + ([] if rejected is None else [rejected])
+    margin = min(others) - nearest.distance if others else None
+    if not fit or nearest.distance > rule.threshold or (margin is not None and margin < 0):
         return Decision("unknown", None, nearest.distance, margin)
     if margin is not None and margin < rule.margin:
         return Decision("ambiguous", None, nearest.distance, margin)

@@ -4,15 +4,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from face_app.calibration import Population, strangers, threshold
+from face_app.calibration import Floats, Population, strangers, threshold
 from face_app.decision import DecisionRule
-from face_app.matching import GalleryIndex, Neighbour, impostor_distances, nearest_people, own_distances
+from face_app.matching import (
+    GalleryIndex,
+    Neighbour,
+    impostor_distances,
+    nearest_distractors,
+    nearest_people,
+    own_distances,
+)
 from face_app.metric import Metric
 from face_common.templates import Encodings, GallerySnapshot
 
-_IMPOSTORS = 2000  # templates that are compared with everybody else; a sample, so that a large gallery loads in time
+SAMPLE = 2000
+"""Templates that are measured, at most: a sample, so that a large gallery loads in time."""
+SEED = 1
+"""Of the sample, so that it is the same on every worker."""
 _MOST_PRODUCTS = 10**10  # multiply-adds that this may cost: some tenths of a second
-_SEED = 1
 _UNLIKE = 0.02  # share of strangers that resemble a person more than a photo that is called inconsistent with them
 
 
@@ -36,6 +45,10 @@ class Enrolled:
     rule: DecisionRule
     limit: float
     """Distance to a person beyond which a photo does not look like them."""
+    policy: Policy
+    """What the rule follows from, together with the impostors."""
+    impostors: Floats
+    """(k,): how near its templates, or a sample of them, come to somebody else."""
 
     @property
     def version(self) -> int:
@@ -45,6 +58,10 @@ class Enrolled:
     def nearest(self, probes: Encodings, count: int) -> list[list[Neighbour]]:
         """For each probe (M, 128) its nearest people, nearest first."""
         return nearest_people(self.index, probes, count)
+
+    def rejected(self, probes: Encodings) -> list[float | None]:
+        """For each probe (M, 128) how far the nearest rejected face is."""
+        return nearest_distractors(self.index, probes)
 
     def own_distance(self, probe: Encodings, person: str) -> float | None:
         """Distance of one probe (1, 128) to a person; None when nobody has this name."""
@@ -59,14 +76,16 @@ def preparing(population: Population, policy: Policy) -> Callable[[GallerySnapsh
 
     def prepare(snapshot: GallerySnapshot) -> Enrolled:
         index = GalleryIndex.of(snapshot, metric)
-        return Enrolled(index, _rule(_strangers(index, population), policy), limit)
+        impostors = _impostors(index)
+        found = strangers(population, index.headcount, impostors)
+        return Enrolled(index, _rule(found, policy), limit, policy, impostors)
 
     return prepare
 
 
-def _strangers(index: GalleryIndex, population: Population) -> NormalDist:
-    most = min(_IMPOSTORS, _MOST_PRODUCTS // max(index.snapshot.units.size, 1))
-    return strangers(population, len(index.people), impostor_distances(index, most, _SEED))
+def _impostors(index: GalleryIndex) -> Floats:
+    most = min(SAMPLE, _MOST_PRODUCTS // max(index.snapshot.units.size, 1))
+    return impostor_distances(index, most, SEED)
 
 
 def _rule(found: NormalDist, policy: Policy) -> DecisionRule:

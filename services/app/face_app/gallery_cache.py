@@ -1,7 +1,7 @@
 """The galleries that a worker keeps in memory."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
@@ -67,6 +67,10 @@ class GalleryCache(Generic[T]):
                 f"gallery {collection} is at version {kept.version}, the job asks for {version}",
             )
         return kept
+
+    def kept(self) -> Mapping[str, T]:
+        """What is in memory now, by collection."""
+        return dict(self._kept)
 
     def refresh(self) -> None:
         """Look up the version of every collection in memory and load what has changed."""

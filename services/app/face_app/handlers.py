@@ -9,29 +9,30 @@ from typing import Protocol
 
 import numpy as np
 
+from face_app import answers
 from face_app.calibration import Population
-from face_app.decision import DecisionRule, decide
+from face_app.decision import Decision, decide
 from face_app.enrolled import Enrolled
 from face_app.gallery_cache import GalleryCache
-from face_app.matching import Neighbour, pair_distances
-from face_app.quality import EnrolmentLimits, is_fit, reasons
+from face_app.quality import EnrolmentLimits, is_fit
 from face_app.recognition import FaceReading, PhotoRequest, Reading, milliseconds
 from face_app.verdicts import Enrolment, judge
+from face_common import encodings
 from face_common.contract import (
     Code,
     EnrolledPhoto,
-    Face,
     ImageInfo,
     Job,
     Operation,
     Result,
     Timing,
-    Verification,
     other_image_key,
+    unknown_key,
 )
 from face_common.errors import ObjectMissingError, PermanentError
 from face_common.ports import ObjectStore
 from face_common.templates import DIMENSIONS, Encodings, Template
+from face_common.unknown import UnknownFace, UnknownFaces
 
 _RUNNERS_UP = 2  # people that a decision needs, however few candidates the client wants to see
 _ORDINALS = ("first", "second")
@@ -90,8 +91,9 @@ class Handlers:
         standards: Standards,
         identity: Identity,
         now: Callable[[], float],
+        keep_unknown: bool = False,
     ) -> None:
-        """`now` is the wall clock in seconds since the epoch."""
+        """`now` is the wall clock in seconds since the epoch; `keep_unknown`: store faces that nobody is named for."""
         self._store = store
         self._pool = pool
         self._gallery = gallery
@@ -99,6 +101,7 @@ class Handlers:
         self._standards = standards
         self._identity = identity
         self._now = now
+        self._keep_unknown = keep_unknown
         self._finish = {
             Operation.IDENTIFY: self._identify,
             Operation.ENROL: self._enrol,
@@ -117,6 +120,8 @@ class Handlers:
         PermanentError when it can never succeed, TransientError when it may later, ReleasedError when the worker began
         to drain before the photo was begun.
         """
+        if job.operation is Operation.SEARCH:
+            return self._search(job, received_at)
         began = time.perf_counter()
         bodies = [self._fetch(key) for key in _keys(job)]
         fetched = time.perf_counter()
@@ -143,12 +148,49 @@ class Handlers:
     def _identify(self, job: Job, _: Sequence[bytes], readings: Sequence[Reading]) -> Result:
         (reading,) = readings
         enrolled = self._cache.at_least(job.collection, job.gallery_version)
-        neighbours = enrolled.nearest(_encodings(reading.faces), max(job.top, _RUNNERS_UP))
+        probes = _encodings(reading.faces)
+        neighbours = enrolled.nearest(probes, max(job.top, _RUNNERS_UP))
+        decisions = [
+            decide(near, enrolled.rule, fit=is_fit(face), rejected=rejected)
+            for face, near, rejected in zip(reading.faces, neighbours, enrolled.rejected(probes), strict=True)
+        ]
         result = self._result(job, reading)
         result["gallery_version"] = enrolled.version
         result["faces"] = [
-            _decided(face, near, enrolled.rule, job.top) for face, near in zip(reading.faces, neighbours, strict=True)
+            {**answers.seen(face), **answers.decided(decision, near, enrolled.rule, job.top)}
+            for face, near, decision in zip(reading.faces, neighbours, decisions, strict=True)
         ]
+        if self._keep_unknown:
+            self._keep(job, reading.faces, decisions)
+        return result
+
+    def _keep(self, job: Job, faces: Sequence[FaceReading], decisions: Sequence[Decision]) -> None:
+        """Store the faces that nobody was named for although they are fit for it."""
+        found = tuple(
+            UnknownFace(index, answers.seen(face)["box"], face.encoding)
+            for index, (face, decision) in enumerate(zip(faces, decisions, strict=True))
+            if decision.kind == "unknown" and is_fit(face)
+        )
+        if found:
+            body = UnknownFaces(job.id, self._identity.model, job.name, found).to_json()
+            self._store.put(unknown_key(job.collection, job.id), body, "application/json")
+
+    def _search(self, job: Job, received_at: float) -> Result:
+        began = time.perf_counter()
+        probe = _encoding(job, self._fetch(job.key), self._identity.model)
+        fetched = time.perf_counter()
+        enrolled = self._cache.at_least(job.collection, job.gallery_version)
+        (neighbours,) = enrolled.nearest(probe, max(job.top, _RUNNERS_UP))
+        decision = decide(neighbours, enrolled.rule, rejected=enrolled.rejected(probe)[0])
+        result = self._named(job, {"name": job.name, "width": 0, "height": 0})
+        result["gallery_version"] = enrolled.version
+        result["match"] = answers.decided(decision, neighbours, enrolled.rule, job.top)
+        result["timing"] = Timing(
+            queued_ms=max(milliseconds(job.submitted_at, received_at), 0.0),
+            fetch_ms=milliseconds(began, fetched),
+            match_ms=milliseconds(fetched, time.perf_counter()),
+            total_ms=max(milliseconds(job.submitted_at, self._now()), 0.0),
+        )
         return result
 
     def _enrol(self, job: Job, bodies: Sequence[bytes], readings: Sequence[Reading]) -> Result:
@@ -156,12 +198,12 @@ class Handlers:
         digest = hashlib.sha256(bodies[0]).hexdigest()
         enrolled = self._cache.at_least(job.collection, job.gallery_version)
         version = enrolled.version
-        enrolment = Enrolment(job.person, job.id, digest, job.insist)
+        enrolment = Enrolment(job.person, job.enrolled_photo, digest, job.insist)
         verdict, detail = judge(reading, enrolment, enrolled, self._standards.limits)
         if verdict == "accepted" and enrolled.index.snapshot.photo_with(job.person, digest) is None:
             template = Template(
                 person=job.person,
-                photo=job.id,
+                photo=job.enrolled_photo,
                 name=job.name,
                 digest=digest,
                 model=self._identity.model,
@@ -171,8 +213,9 @@ class Handlers:
             version = self._gallery.add(job.collection, [template])
         result = self._result(job, reading)
         result["gallery_version"] = version
+        result["faces"] = [answers.seen(face) for face in reading.faces]
         result["person"] = job.person
-        result["photo"] = EnrolledPhoto(photo=job.id, name=job.name, verdict=verdict, detail=detail)
+        result["photo"] = EnrolledPhoto(photo=job.enrolled_photo, name=job.name, verdict=verdict, detail=detail)
         return result
 
     def _verify(self, job: Job, _: Sequence[bytes], readings: Sequence[Reading]) -> Result:
@@ -181,23 +224,28 @@ class Handlers:
                 raise PermanentError(Code.FACE_MISSING, f"no face was found in the {ordinal} photo")
         faces = [reading.faces[0] for reading in readings]
         result = self._result(job, readings[0])
-        result["other_image"] = _image(job.other_name, readings[1])
-        result["faces"] = [_seen(face) for face in faces]
-        result["verification"] = _compared(_encodings(faces), self._standards)
+        result["other_image"] = answers.image(job.other_name, readings[1])
+        result["faces"] = [answers.seen(face) for face in faces]
+        rate = self._standards.pair_rate
+        limit = self._standards.population.pair_threshold(rate)
+        result["verification"] = answers.compared(_encodings(faces), limit, rate)
         return result
 
     def _detect(self, job: Job, _: Sequence[bytes], readings: Sequence[Reading]) -> Result:
         (reading,) = readings
         result = self._result(job, reading)
-        result["faces"] = [_seen(face) for face in reading.faces]
+        result["faces"] = [answers.seen(face) for face in reading.faces]
         return result
 
     def _result(self, job: Job, reading: Reading) -> Result:
+        return self._named(job, answers.image(job.name, reading))
+
+    def _named(self, job: Job, image: ImageInfo) -> Result:
         return {
             "id": job.id,
             "operation": job.operation.value,
             "state": "done",
-            "image": _image(job.name, reading),
+            "image": image,
             "collection": job.collection,
             "model": self._identity.model,
             "profile": self._identity.profile,
@@ -220,59 +268,12 @@ def _encodings(faces: Sequence[FaceReading]) -> Encodings:
     return np.array([face.encoding for face in faces], dtype=np.float32).reshape(len(faces), DIMENSIONS)
 
 
-def _image(name: str, reading: Reading) -> ImageInfo:
-    image: ImageInfo = {"name": name, "width": reading.width, "height": reading.height}
-    if reading.turned:
-        image["turned"] = reading.turned
-    return image
-
-
-def _seen(face: FaceReading) -> Face:
-    """A face's place and quality."""
-    box = face.rectangle
-    return {
-        "box": {"left": box.left, "top": box.top, "width": box.right - box.left, "height": box.bottom - box.top},
-        "landmarks": list(face.landmarks),
-        "quality": {
-            "size": box.side,
-            "sharpness": face.sharpness,
-            "yaw": face.yaw,
-            "score": face.score,
-            "reasons": list(reasons(face)),
-        },
-    }
-
-
-def _decided(face: FaceReading, neighbours: Sequence[Neighbour], rule: DecisionRule, top: int) -> Face:
-    """A face with what was decided about it."""
-    decision = decide(neighbours, rule, fit=is_fit(face))
-    seen = _seen(face)
-    seen["decision"] = decision.kind
-    seen["person"] = decision.person
-    seen["distance"] = _rounded(decision.distance)
-    seen["margin"] = _rounded(decision.margin)
-    seen["threshold"] = round(rule.threshold, 4)
-    seen["expected_false_match_rate"] = float(f"{rule.expected_rate:.2g}")
-    seen["l2_distance"] = _rounded(neighbours[0].l2_distance) if neighbours else None
-    seen["candidates"] = [
-        {"person": near.person, "distance": round(near.distance, 4), "l2_distance": round(near.l2_distance, 4)}
-        for near in neighbours[:top]
-    ]
-    return seen
-
-
-def _compared(pair: Encodings, standards: Standards) -> Verification:
-    """Whether two encodings (2, 128) are one person's: by the distance between them at unit length."""
-    distance, l2_distance = float(pair_distances(pair[:1], pair[1:])[0]), float(np.linalg.norm(pair[0] - pair[1]))
-    limit = standards.population.pair_threshold(standards.pair_rate)
-    return {
-        "decision": "same" if distance <= limit else "different",
-        "distance": round(distance, 4),
-        "threshold": round(limit, 4),
-        "expected_false_match_rate": standards.pair_rate,
-        "l2_distance": round(l2_distance, 4),
-    }
-
-
-def _rounded(distance: float | None) -> float | None:
-    return None if distance is None else round(distance, 4)
+def _encoding(job: Job, body: bytes, model: str) -> Encodings:
+    """The encoding (1, 128) that is searched for."""
+    if job.model != model:
+        detail = f"the encoding is of model {job.model}, this collection is searched with {model}"
+        raise PermanentError(Code.MODEL_MISMATCH, detail)
+    try:
+        return np.array([encodings.from_bytes(body)], dtype=np.float32)
+    except ValueError as error:
+        raise PermanentError(Code.ENCODING_INVALID, str(error)) from error

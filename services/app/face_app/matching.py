@@ -3,6 +3,8 @@
 A person is the mean of their templates, each scaled to unit length first, which tells strangers better than the nearest
 template does (docs/adr/0010). The means need not be stored: similarity is linear in them, so the products of the
 probe with all templates are summed up by person.
+
+Rejected faces (distractors) lie among the people of a snapshot and are nobody: they are measured by themselves.
 """
 
 import math
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face_app.metric import Metric
+from face_common.contract import DISTRACTOR_PREFIX
 from face_common.templates import DIMENSIONS, Encodings, GallerySnapshot, Indices, Strings, unit_length
 
 Floats = NDArray[np.float32]
@@ -42,6 +45,10 @@ class GalleryIndex:
     metric: Metric
     scales: Floats
     """(P,): 1 / |W s| of the sum s of each person's unit templates, 0 where that has no direction."""
+    distractors: Indices
+    """(D,): where in `people` the rejected faces are."""
+    rejected: Encodings
+    """(D, 128): their directions in the metric."""
 
     @classmethod
     def of(cls, snapshot: GallerySnapshot, metric: Metric) -> "GalleryIndex":
@@ -51,7 +58,10 @@ class GalleryIndex:
             block = scales[first : first + _PEOPLE]
             lengths = metric.lengths(snapshot.summed(snapshot.units, first, first + len(block)))
             np.divide(1, lengths, out=block, where=lengths > 0)
-        return cls(snapshot, metric, scales)
+        distractors = snapshot.people.starting_with(DISTRACTOR_PREFIX)
+        sums = [snapshot.units[snapshot.rows_of(place)].sum(axis=0) for place in distractors]
+        rejected = metric.directions(np.array(sums, dtype=np.float32).reshape(-1, DIMENSIONS))
+        return cls(snapshot, metric, scales, distractors, rejected)
 
     @property
     def version(self) -> int:
@@ -60,8 +70,13 @@ class GalleryIndex:
 
     @property
     def people(self) -> Strings:
-        """Everybody, in the order of the columns of distances."""
+        """Everybody, in the order of the columns of distances, the rejected faces among them."""
         return self.snapshot.people
+
+    @property
+    def headcount(self) -> int:
+        """How many people there are, without the rejected faces."""
+        return len(self.snapshot.people) - len(self.distractors)
 
 
 def distances_to_people(index: GalleryIndex, probes: Encodings) -> Floats:
@@ -74,11 +89,22 @@ def distances_to_people(index: GalleryIndex, probes: Encodings) -> Floats:
 def nearest_people(index: GalleryIndex, probes: Encodings, count: int) -> list[list[Neighbour]]:
     """For each probe (M, 128) its `count` nearest people, nearest first; fewer when the gallery has fewer."""
     units, _ = unit_length(probes)
+    most = min(count, index.headcount)
     return [
-        _neighbours(index, probes[first + offset], units[first + offset], _largest(row, count))
-        for first, block in _similarities(index, units)
+        _neighbours(index, probes[first + offset], units[first + offset], _largest(row, most))
+        for first, block in _similarities_to_people(index, units)
         for offset, row in enumerate(block)
     ]
+
+
+def nearest_distractors(index: GalleryIndex, probes: Encodings) -> list[float | None]:
+    """For each probe (M, 128) how far the nearest rejected face is; None where no face was ever rejected."""
+    if not len(index.rejected):
+        return [None] * len(probes)
+    units, _ = unit_length(probes)
+    nearest = (units @ index.metric.matrix @ index.rejected.T).argmax(axis=1)
+    distances = _between(index.metric, units, index.rejected[nearest])
+    return [round(float(distance), _DIGITS) for distance in distances]
 
 
 def pair_distances(ones: Encodings, others: Encodings) -> Floats:
@@ -100,20 +126,45 @@ def own_distances(index: GalleryIndex, encodings: Encodings, person: str) -> Flo
 def impostor_distances(index: GalleryIndex, most: int, seed: int) -> Floats:
     """How near enrolled faces come to somebody else: the distance of templates, (k,), to the nearest other person.
 
-    `most` of them are drawn at random, all where there are fewer; none where nobody else is enrolled.
+    `most` of them are drawn at random, all where there are fewer; none where nobody else is enrolled. Rejected faces
+    are strangers, too, but were chosen for being near: they would have every stranger come nearer than strangers do.
     """
     snapshot = index.snapshot
-    if len(snapshot.people) < 2:
+    if index.headcount < 2:
         return np.empty(0, dtype=np.float32)
     count = len(snapshot.units)
     rows = np.random.default_rng(seed).choice(count, min(most, count), replace=False, shuffle=False)
     places = snapshot.places_of(rows)
+    of_people = ~np.isin(places, index.distractors)
+    rows, places = rows[of_people], places[of_people]
     best = np.empty(len(rows), dtype=np.float32)
-    for first, block in _similarities(index, snapshot.units[rows]):
+    for first, block in _similarities_to_people(index, snapshot.units[rows]):
         each = np.arange(len(block))
         block[each, places[first + each]] = -np.inf
         best[first + each] = block.max(axis=1)
     return _chords(best)
+
+
+def genuine_distances(index: GalleryIndex, most: int, seed: int) -> Floats:
+    """How far faces are from the person they are of: distances of templates, (k,), to that person's other templates.
+
+    `most` of them are drawn at random, all where there are fewer, of the people who have two at least. A template has
+    no part in what it is compared with, exactly: the mean of the others has the direction of the sum less the template.
+    """
+    snapshot = index.snapshot
+    if len(snapshot.layers) < 2:
+        return np.empty(0, dtype=np.float32)
+    second = snapshot.starts[1]
+    eligible = snapshot.layers[1] + len(snapshot.units) - second  # who has a second template comes first in each layer
+    rows = np.random.default_rng(seed).choice(eligible, min(most, eligible), replace=False, shuffle=False)
+    rows = np.where(rows < snapshot.layers[1], rows, rows - snapshot.layers[1] + second)
+    places = snapshot.places_of(rows)
+    of_people = ~np.isin(places, index.distractors)
+    rows, places = rows[of_people], places[of_people]
+    whose, person = np.unique(places, return_inverse=True)
+    sums = [snapshot.units[snapshot.rows_of(place)].sum(axis=0) for place in whose]
+    others = np.array(sums, dtype=np.float32).reshape(-1, DIMENSIONS)[person] - snapshot.units[rows]
+    return _between(index.metric, snapshot.units[rows], others)
 
 
 def _similarities(index: GalleryIndex, units: Encodings) -> Iterator[tuple[int, Floats]]:
@@ -128,6 +179,13 @@ def _similarities(index: GalleryIndex, units: Encodings) -> Iterator[tuple[int, 
         yield first, np.ascontiguousarray(sums.T)
 
 
+def _similarities_to_people(index: GalleryIndex, units: Encodings) -> Iterator[tuple[int, Floats]]:
+    """The same, with the rejected faces farther than anybody."""
+    for first, block in _similarities(index, units):
+        block[:, index.distractors] = -np.inf
+        yield first, block
+
+
 def _chords(cosines: Floats) -> Floats:
     chords: Floats = np.sqrt(np.maximum(2 - 2 * cosines, 0))
     return chords
@@ -135,8 +193,8 @@ def _chords(cosines: Floats) -> Floats:
 
 def _largest(values: Floats, count: int) -> Indices:
     """Indices of the `count` largest values; of equal ones the first."""
-    if count >= len(values):
-        return np.arange(len(values))
+    if count == 0 or count >= len(values):
+        return np.arange(count and len(values))
     least = np.partition(values, -count)[-count]
     candidates = np.flatnonzero(values >= least)
     return candidates[np.argsort(-values[candidates], kind="stable")[:count]]

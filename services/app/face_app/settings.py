@@ -45,6 +45,9 @@ class WorkerSettings(CloudSettings):
     enrol_side: int = Field(30, ge=0, description="smallest face that is enrolled, in pixels")
     enrol_sharpness: float = Field(5.0, ge=0, description="least sharpness of a face that is enrolled")
     enrol_yaw: float = Field(0.75, ge=0, description="how far a face that is enrolled may look aside; 1 is a profile")
+    keep_unknown: bool = Field(
+        False, description="keep the encodings of faces that nobody is named for, so that they can be named together"
+    )
     gallery_poll_seconds: float = Field(2.0, gt=0, description="how often the gallery's version is looked up")
     inference_timeout_seconds: float = Field(30.0, gt=0, description="a child that takes longer on a photo is replaced")
     child_memory_mib: int = Field(1536, ge=256, description="what a child may allocate beyond the loaded models")

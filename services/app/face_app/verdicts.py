@@ -11,7 +11,7 @@ import numpy as np
 from face_app.enrolled import Enrolled
 from face_app.quality import EnrolmentLimits
 from face_app.recognition import FaceReading, Reading
-from face_common.contract import Verdict
+from face_common.contract import Verdict, is_distractor
 
 _RIVAL_SHARE = 0.25  # of the main face's prominence: lesser faces are the background of a portrait
 _CANDIDATES = 2  # the nearest person may be the one to be enrolled
@@ -32,7 +32,12 @@ Judgement = tuple[Verdict, str]
 
 
 def judge(reading: Reading, enrolment: Enrolment, enrolled: Enrolled, limits: EnrolmentLimits) -> Judgement:
-    """The verdict on a photo, with a sentence for people."""
+    """The verdict on a photo, with a sentence for people.
+
+    A rejected face is taken as it is, however bad and whomever it looks like: it was good enough to be named.
+    """
+    if reading.faces and is_distractor(enrolment.person):
+        return "accepted", "enrolled"
     twin = enrolled.index.snapshot.photo_with(enrolment.person, enrolment.digest)
     return (
         _faces(reading)

@@ -187,7 +187,7 @@ class Worker:
     def _learn(self, timing: Timing) -> None:
         """Note how long the stages took, and how long the photo kept a slot busy."""
         self._metrics.observe_stages(timing)
-        if timing:
+        if "decode_ms" in timing:  # a search reads no photo
             seconds = (timing["decode_ms"] + timing["detect_ms"] + timing["encode_ms"]) / 1000
             self._photo_seconds += _LATEST_SHARE * (seconds - self._photo_seconds)
 

@@ -9,7 +9,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired
+
+from typing_extensions import TypedDict  # pydantic knows the standard library's from Python 3.12 on
 
 SCHEMA_VERSION = 1
 JOB_LIMIT = 1024
@@ -18,6 +20,8 @@ REPLY_LIMIT = 200 * 1024
 """Largest reply in bytes that carries its result; a larger result is read from S3. SQS allows 256 KiB."""
 UNKNOWN = "unknown"
 NO_FACE = "no-face"
+DISTRACTOR_PREFIX = "not:"
+"""What a collection's distractors are called by, with an id behind it; no person can be, since names have no colon."""
 
 
 class Operation(StrEnum):
@@ -27,15 +31,29 @@ class Operation(StrEnum):
     ENROL = "enrol"
     VERIFY = "verify"
     DETECT = "detect"
+    SEARCH = "search"
+    """Who is nearest to an encoding. The object at the job's key is 128 floats of 32 bits, little-endian."""
 
 
 class Code(StrEnum):
     """Stable error codes. docs/errors.md explains each; a code is never renamed or given a second meaning."""
 
+    ARCHIVE_INVALID = "archive-invalid"
+    ARCHIVE_TOO_LARGE = "archive-too-large"
+    BATCH_CANCELLED = "batch-cancelled"
+    BATCH_FINISHED = "batch-finished"
     BODY_TOO_LARGE = "body-too-large"
     COLLECTION_INVALID = "collection-invalid"
+    CONSENT_MISSING = "consent-missing"
+    ENCODING_INVALID = "encoding-invalid"
+    ERASURE_FAILED = "erasure-failed"
     FACE_MISSING = "face-missing"
+    FACE_UNNAMED = "face-unnamed"
     FLEET_UNKNOWN = "fleet-unknown"
+    FORBIDDEN = "forbidden"
+    GALLERY_FILE_INVALID = "gallery-file-invalid"
+    IDEMPOTENCY_KEY_INVALID = "idempotency-key-invalid"
+    IDEMPOTENCY_KEY_REUSED = "idempotency-key-reused"
     ID_INVALID = "id-invalid"
     IMAGE_EMPTY = "image-empty"
     IMAGE_MISSING = "image-missing"
@@ -44,18 +62,29 @@ class Code(StrEnum):
     INFERENCE_FAILED = "inference-failed"
     INFERENCE_TIMEOUT = "inference-timeout"
     INTERNAL = "internal-error"
+    KEY_INVALID = "key-invalid"
+    KEY_MISSING = "key-missing"
     METHOD_NOT_ALLOWED = "method-not-allowed"
+    MODEL_MISMATCH = "model-mismatch"
+    MOMENT_PAST = "moment-past"
     NAME_INVALID = "name-invalid"
     NOT_FOUND = "not-found"
     NOT_PROCESSED = "not-processed"
     OVERLOADED = "overloaded"
     PARAMETER_INVALID = "parameter-invalid"
+    PERSON_EXISTS = "person-exists"
     PERSON_INVALID = "person-invalid"
+    PIN_TOO_LARGE = "pin-too-large"
+    PREFIX_FORBIDDEN = "prefix-forbidden"
+    RATE_LIMITED = "rate-limited"
+    REDRIVE_REFUSED = "redrive-refused"
     REQUEST_INVALID = "request-invalid"
     SERVER_BUSY = "server-busy"
     STORAGE_UNAVAILABLE = "storage-unavailable"
     TYPE_UNSUPPORTED = "type-unsupported"
+    VERSION_UNKNOWN = "version-unknown"
     WAIT_TIMEOUT = "wait-timeout"
+    WEBHOOK_UNKNOWN = "webhook-unknown"
 
 
 class InvalidMessageError(ValueError):
@@ -86,12 +115,21 @@ class Job:
     """File name of the second photo of a verification, which lies at other_image_key(id)."""
     insist: bool = False
     """Enrol a photo even if it looks like another person, or unlike this person's others."""
+    photo: str = ""
+    """Id of the enrolled photo that is encoded again; empty for a photo that is enrolled under the job's own id."""
+    model: str = ""
+    """Model that made the encoding which is searched for."""
     schema: int = SCHEMA_VERSION
+
+    @property
+    def enrolled_photo(self) -> str:
+        """Id under which an enrolment's template is kept."""
+        return self.photo or self.id
 
     def encode(self) -> str:
         """JSON of at most JOB_LIMIT bytes; InvalidMessageError when the fields do not fit."""
         fields = asdict(self)
-        for name in ("other_name", "insist"):
+        for name in ("other_name", "insist", "photo", "model"):
             if not fields[name]:
                 del fields[name]  # workers of an earlier release, which do not know it, may still be running
         body = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
@@ -145,25 +183,30 @@ class Quality(TypedDict):
     """Why a decision about this face deserves less trust; empty for a good one."""
 
 
-class Face(TypedDict):
+class Decided(TypedDict, total=False):
+    """What was decided about a face, or about an encoding."""
+
+    decision: Literal["match", "ambiguous", "unknown"]
+    person: str | None
+    distance: float | None
+    """To the nearest person, in the metric that decides."""
+    margin: float | None
+    """How much farther the next is, a second person or a rejected face; negative where that is nearer than anybody."""
+    threshold: float
+    """Largest distance at which this collection's faces are named."""
+    expected_false_match_rate: float
+    """Share of strangers that would be named at the threshold, as far as the collection lets one tell."""
+    l2_distance: float | None
+    """face_recognition's distance to the nearest person's nearest template."""
+    candidates: list[Candidate]
+
+
+class Face(Decided):
     """One face of a photo: its place and quality and, in an identification, what was decided about it."""
 
     box: Box
     landmarks: list[tuple[int, int]]
     quality: Quality
-    decision: NotRequired[Literal["match", "ambiguous", "unknown"]]
-    person: NotRequired[str | None]
-    distance: NotRequired[float | None]
-    """To the nearest person, in the metric that decides."""
-    margin: NotRequired[float | None]
-    """How much farther the second person is."""
-    threshold: NotRequired[float]
-    """Largest distance at which this collection's faces are named."""
-    expected_false_match_rate: NotRequired[float]
-    """Share of strangers that would be named at the threshold, as far as the collection lets one tell."""
-    l2_distance: NotRequired[float | None]
-    """face_recognition's distance to the nearest person's nearest template."""
-    candidates: NotRequired[list[Candidate]]
 
 
 class ImageInfo(TypedDict):
@@ -237,8 +280,10 @@ class Verification(TypedDict):
 class Result(TypedDict):
     """What `results/<id>.json` holds.
 
-    An identification and a detection have `faces`, an enrolment has `person` and `photo`, a verification has
-    `verification`, `other_image` and, in `faces`, the main face of either photo.
+    An identification and a detection have `faces`, an enrolment has `person`, `photo` and, in `faces`, those
+    of the photo, the enrolled one first, a verification has
+    `verification`, `other_image` and, in `faces`, the main face of either photo; a search has `match` and no image to
+    speak of.
     """
 
     id: str
@@ -251,6 +296,7 @@ class Result(TypedDict):
     model: NotRequired[str]
     profile: NotRequired[str]
     faces: NotRequired[list[Face]]
+    match: NotRequired[Decided]
     verification: NotRequired[Verification]
     person: NotRequired[str]
     photo: NotRequired[EnrolledPhoto]
@@ -272,7 +318,7 @@ def failed_result(job: Job, code: Code, detail: str) -> Result:
     if job.operation is Operation.ENROL:
         verdict: Verdict = "unreadable" if code is Code.IMAGE_UNREADABLE else "failed"
         result["person"] = job.person
-        result["photo"] = {"photo": job.id, "name": job.name, "verdict": verdict, "detail": detail}
+        result["photo"] = {"photo": job.enrolled_photo, "name": job.name, "verdict": verdict, "detail": detail}
     return result
 
 
@@ -292,13 +338,23 @@ def decode_reply(body: str) -> tuple[str, Result | None]:
 
 
 def image_key(job_id: str) -> str:
-    """Where the photo of a job lies in the bucket."""
+    """Where the photo of a job that enrols nobody lies in the bucket."""
     return f"images/{job_id}"
+
+
+def photo_key(photo: str) -> str:
+    """Where an enrolled photo lies in the bucket."""
+    return f"photos/{photo}"
 
 
 def other_image_key(job_id: str) -> str:
     """Where the second photo of a verification lies in the bucket."""
     return f"images/{job_id}-other"
+
+
+def unknown_key(collection: str, job_id: str) -> str:
+    """Where the unknown faces of an identification lie in the bucket, where they are kept."""
+    return f"unknown/{collection}/{job_id}.json"
 
 
 def result_key(job_id: str) -> str:
@@ -308,7 +364,17 @@ def result_key(job_id: str) -> str:
 
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _COLLECTION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
-_FORBIDDEN_IN_NAMES = frozenset('/\\:"<>|*?')
+_INVISIBLE = (
+    r"\x00-\x1f\x7f-\xa0\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u1680\u180e\u2000-\u200b\u200e\u200f"
+    r"\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\uffff" + "\U000e0000-\U000e007f"
+)
+"""Controls, what separates or formats text (but for the joiners of Persian and Indic names)."""
+_HALF = re.compile(r"[\ud800-\udfff]")  # not in the pattern: other languages' patterns cannot say it
+IMAGE_NAME_PATTERN = rf'^(?! )(?!\.$)(?!.*\.\.)(?!.* $)[^/\\:"<>|*?{_INVISIBLE}]+$'
+PERSON_PATTERN = rf"^(?!(?:{UNKNOWN}|{NO_FACE})$){IMAGE_NAME_PATTERN[1:]}"
+"""What names look like, as Python and JSON Schema understand it."""
+MAX_PERSON_LENGTH = 128
+MAX_IMAGE_NAME_BYTES = 255
 
 
 def is_id(text: str) -> bool:
@@ -321,26 +387,28 @@ def is_collection(text: str) -> bool:
     return _COLLECTION.fullmatch(text) is not None
 
 
-def is_plain_name(text: str, limit: int) -> bool:
-    """Whether the text may name a photo or a person: printable, at most `limit` bytes, and never part of a path.
+def is_image_name(text: str) -> bool:
+    """Whether the text may be a photo's file name: at most 255 bytes, as on disks, visible, and never part of a path.
 
     Colons are out because the classic answer is `<name>:<person>`; `..` and slashes because names appear in paths.
     """
-    return (
-        0 < len(text.encode("utf-8", "replace")) <= limit
-        and text.isprintable()
-        and text == text.strip()
-        and ".." not in text
-        and text != "."
-        and not _FORBIDDEN_IN_NAMES.intersection(text)
-    )
-
-
-def is_image_name(text: str) -> bool:
-    """Whether the text may be a photo's file name."""
-    return is_plain_name(text, limit=255)
+    return _is_name(IMAGE_NAME_PATTERN, text) and len(text.encode()) <= MAX_IMAGE_NAME_BYTES
 
 
 def is_person(text: str) -> bool:
-    """Whether the text may name a person; the words of the classic answer are taken."""
-    return is_plain_name(text, limit=128) and text not in (UNKNOWN, NO_FACE)
+    """Whether the text may name a person: as a photo, but 128 characters, and no word of the classic answer."""
+    return _is_name(PERSON_PATTERN, text) and len(text) <= MAX_PERSON_LENGTH
+
+
+def distractor(photo: str) -> str:
+    """The reserved name under which a rejected face is enrolled, by the id of the photo that is kept of it."""
+    return f"{DISTRACTOR_PREFIX}{photo}"
+
+
+def is_distractor(name: str) -> bool:
+    """Whether what is enrolled under this name is no person but a face that somebody was mistaken for."""
+    return name.startswith(DISTRACTOR_PREFIX) and is_id(name.removeprefix(DISTRACTOR_PREFIX))
+
+
+def _is_name(pattern: str, text: str) -> bool:
+    return re.fullmatch(pattern, text) is not None and _HALF.search(text) is None

@@ -30,9 +30,19 @@ class QueueMissingError(TransientError):
 class OverloadedError(ServiceError):
     """The service would not come to this photo for too long."""
 
-    def __init__(self, detail: str, retry_after: int) -> None:
-        """`retry_after` in seconds."""
+    def __init__(self, detail: str, retry_after: int, predicted_wait: float) -> None:
+        """Both in seconds: when to try again, and how long the photo would wait if it were taken now."""
         super().__init__(Code.OVERLOADED, detail)
+        self.retry_after = retry_after
+        self.predicted_wait = predicted_wait
+
+
+class RateLimitedError(ServiceError):
+    """Whoever asks does so too often."""
+
+    def __init__(self, detail: str, retry_after: float) -> None:
+        """`retry_after` in seconds."""
+        super().__init__(Code.RATE_LIMITED, detail)
         self.retry_after = retry_after
 
 

@@ -1,8 +1,8 @@
 """What the tiers need of a store and a queue, free of any vendor. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 
 class ObjectStore(Protocol):
@@ -31,6 +31,41 @@ class ObjectStore(Protocol):
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects; a key without an object is no error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An object in a listing."""
+
+    key: str
+    size: int
+    """Bytes."""
+    tag: str
+    """As get_tagged gives it."""
+    modified_at: float
+    """Seconds since the epoch."""
+
+
+class Bucket(ObjectStore, Protocol):
+    """A store that one can also look through, read in pieces, and make forget."""
+
+    def put_file(self, key: str, file: BinaryIO, content_type: str) -> None:
+        """Write what is left of a file, piece by piece, over whatever was there. It may close the file."""
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Up to `length` bytes from `start` on, fewer at the object's end; ObjectMissingError when there is none."""
+
+    def entries(self, prefix: str, after: str = "") -> Iterator[Entry]:
+        """Every object under a prefix whose key sorts behind `after`, in ascending order, read page by page."""
+
+    def purge(self, keys: Sequence[str]) -> int:
+        """Remove objects with all their earlier versions, whether they still exist or not; how many versions went."""
+
+    def purge_until(self, prefix: str, end: str) -> int:
+        """Remove the objects under a prefix whose key sorts before `end`, with all versions; how many of those went."""
+
+    def purge_older(self, prefix: str) -> int:
+        """Remove under a prefix every version but the present one of each object; how many went."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,8 @@ class WebReport(_Report):
     """When the longest unanswered of them came in."""
     service_seconds: float | None
     """Mean time for which its last photos kept a slot busy."""
+    wait_p95_seconds: float | None = None
+    """How long one in twenty of the last minutes' photos waited for a worker at least."""
 
     @property
     def key(self) -> str:
@@ -92,7 +94,8 @@ class WebReport(_Report):
         return f"{WEB_REPORTS}{self.host}.json"
 
     def _is_sound(self) -> bool:
-        return _are_numbers((self.at, self.arrived, self.oldest_at or 0, self.service_seconds or 0))
+        optional = (self.oldest_at, self.service_seconds, self.wait_p95_seconds)
+        return _are_numbers((self.at, self.arrived, *(number or 0 for number in optional)))
 
 
 def _are_numbers(values: Iterable[object]) -> bool:

@@ -1,16 +1,20 @@
-"""An ObjectStore in S3."""
+"""A Bucket in S3."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from itertools import islice, takewhile
+from typing import TYPE_CHECKING, BinaryIO
 
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 from face_common.contract import Code
 from face_common.errors import ObjectMissingError, TransientError
+from face_common.ports import Entry
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+    from types_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 _DELETE_BATCH = 1000  # DeleteObjects takes no more
 
@@ -75,13 +79,80 @@ class S3ObjectStore:
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
             return {entry["Key"]: entry["ETag"] for page in pages for entry in page.get("Contents", ())}
 
+    def put_file(self, key: str, file: BinaryIO, content_type: str) -> None:
+        """See Bucket. A multipart upload, where the file is large."""
+        try:
+            with _translated(key):
+                self._client.upload_fileobj(file, self._bucket, key, ExtraArgs={"ContentType": content_type})
+        except Boto3Error as error:
+            raise TransientError(Code.STORAGE_UNAVAILABLE, f"S3 did not take {key}: {error}") from error
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """See Bucket."""
+        try:
+            with _translated(key):
+                answer = self._client.get_object(
+                    Bucket=self._bucket, Key=key, Range=f"bytes={start}-{start + length - 1}"
+                )
+                return answer["Body"].read()
+        except _RangeError:
+            return b""
+
+    def entries(self, prefix: str, after: str = "") -> Iterator[Entry]:
+        """See Bucket."""
+        pages = iter(
+            self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix, StartAfter=after)
+        )
+        while True:
+            with _translated(prefix):
+                page = next(pages, None)
+            if page is None:
+                return
+            for found in page.get("Contents", ()):
+                modified_at = found["LastModified"].timestamp()
+                yield Entry(found["Key"], found["Size"], found["ETag"], modified_at)
+
     def delete(self, keys: Sequence[str]) -> None:
         """See ObjectStore."""
-        for start in range(0, len(keys), _DELETE_BATCH):
-            with _translated(keys[start]):
+        self._delete([{"Key": key} for key in keys])
+
+    def purge(self, keys: Sequence[str]) -> int:
+        """See Bucket."""
+        doomed = [version for key in keys for version in self._versions(key) if version["Key"] == key]
+        self._delete(doomed)
+        return len(doomed)
+
+    def purge_until(self, prefix: str, end: str) -> int:
+        """See Bucket. Versions are listed by key, so that it reads no further than `end`."""
+        gone = 0
+        versions = takewhile(lambda version: version["Key"] < end, self._versions(prefix))
+        while doomed := list(islice(versions, _DELETE_BATCH)):
+            self._delete(doomed)
+            gone += len(doomed)
+        return gone
+
+    def purge_older(self, prefix: str) -> int:
+        """See Bucket. A deleted object's mark is one of its versions, and goes with them."""
+        doomed = list(self._versions(prefix, present=False))
+        self._delete(doomed)
+        return len(doomed)
+
+    def _versions(self, prefix: str, *, present: bool = True) -> "Iterator[ObjectIdentifierTypeDef]":
+        """Versions and marks of deletion under a prefix, by key; with those that are objects now, or without them."""
+        with _translated(prefix):
+            pages = self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=prefix)
+            for page in pages:
+                kept = [version for version in page.get("Versions", ()) if present or not version["IsLatest"]]
+                found = [(entry["Key"], entry["VersionId"]) for entry in (*kept, *page.get("DeleteMarkers", ()))]
+                for key, version_id in sorted(found):
+                    yield {"Key": key, "VersionId": version_id}
+
+    def _delete(self, objects: "Sequence[ObjectIdentifierTypeDef]") -> None:
+        for start in range(0, len(objects), _DELETE_BATCH):
+            with _translated(objects[start]["Key"]):
                 response = self._client.delete_objects(
                     Bucket=self._bucket,
-                    Delete={"Objects": [{"Key": key} for key in keys[start : start + _DELETE_BATCH]], "Quiet": True},
+                    Delete={"Objects": list(objects[start : start + _DELETE_BATCH]), "Quiet": True},
                 )
             if response.get("Errors"):
                 raise TransientError(Code.STORAGE_UNAVAILABLE, f"not deleted: {response['Errors'][0].get('Key')}")
@@ -89,6 +160,10 @@ class S3ObjectStore:
 
 class _ConditionError(Exception):
     """A conditional write found another object than it was made for."""
+
+
+class _RangeError(Exception):
+    """A range begins behind the object's end."""
 
 
 @contextmanager
@@ -103,6 +178,8 @@ def _translated(key: str) -> Iterator[None]:
         # 409: another conditional write of this key is under way, so that one of the two will have won.
         if reason in ("PreconditionFailed", "412", "ConditionalRequestConflict"):
             raise _ConditionError(key) from error
+        if reason == "InvalidRange":
+            raise _RangeError(key) from error
         raise TransientError(Code.STORAGE_UNAVAILABLE, f"S3 answered {reason} for {key}") from error
     except BotoCoreError as error:
         raise TransientError(Code.STORAGE_UNAVAILABLE, f"S3 cannot be reached for {key}: {error}") from error

@@ -7,6 +7,7 @@ a template or a person: about 1.2 times the bytes of the encodings themselves.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ class Template:
 
     person: str
     photo: str
-    """The id of the photo, which lies at `images/<photo>`."""
+    """The id of the photo, which lies at `photos/<photo>`."""
     name: str
     """The photo's file name when it was enrolled."""
     digest: str
@@ -46,6 +47,66 @@ class EnrolledPhotoRow:
     photo: str
     name: str
     enrolled_at: float
+
+
+class PersonPhotos(NamedTuple):
+    """How many photos a person has, and the id of the first."""
+
+    photos: int
+    first: str
+
+
+class TemplateIdentity(NamedTuple):
+    """What tells a template from others: a photo has one of each model, and a file is enrolled once for a person."""
+
+    person: str
+    photo: str
+    digest: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryExport:
+    """Everything that a collection holds at one version."""
+
+    version: int
+    models: dict[str, int]
+    """How many templates each model made."""
+    templates: Iterator[Template]
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryVersion:
+    """A version of a collection that can be gone back to."""
+
+    version: int
+    at: float
+    """When it was written, in seconds since the epoch, by the clock of whoever wrote it."""
+    templates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restoration:
+    """What going back to an earlier version has changed."""
+
+    version: int
+    """From which on it is so."""
+    removed: list[str]
+    """Photos that are not enrolled any more."""
+    added: list[str]
+    """Photos that are enrolled again."""
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeReport:
+    """What became of a collection's history."""
+
+    versions: int
+    """Earlier versions that were removed."""
+    files: int
+    """Files that went with them."""
+    pending: int
+    """Files that belong to no version but are younger than an hour: of writes under way, or of failed ones."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +142,14 @@ class Strings:
             else:
                 last = middle
         return first if first < end and self[first] == string else None
+
+    def starting_with(self, prefix: str) -> Indices:
+        """The indices of the strings that begin so, ascending."""
+        wanted = np.frombuffer(prefix.encode(), dtype=np.uint8)
+        found = np.flatnonzero(np.diff(self.offsets) >= len(wanted))
+        for place, letter in enumerate(wanted):  # most strings are out after the first letter
+            found = found[self.text[self.offsets[found] + place] == letter]
+        return found
 
     def take(self, order: Indices) -> "Strings":
         """The strings at these indices, in this order."""

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from face_common import logs
 from face_common.systemd import Systemd
+from face_web.access import is_loopback
 from face_web.application import create_app
 from face_web.assembly import build
 from face_web.server import Server
@@ -31,8 +32,12 @@ def main() -> int:
     warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)  # before there are threads, which inherit it
     systemd = Systemd(os.environ, os.getpid())
+    sockets = systemd.sockets()
+    if settings.access == "open" and not all(is_loopback(str(held.getsockname()[0])) for held in sockets):
+        print("access without keys is for loopback addresses only", file=sys.stderr)
+        return 2
     door = build(settings)
-    server = Server(create_app(door.services), settings, systemd.sockets())
+    server = Server(create_app(door.services), settings, sockets)
     door.start()
     server.start()
     logging.getLogger("face_web").info("ready", extra={"addresses": server.addresses})
@@ -44,6 +49,7 @@ def main() -> int:
             systemd.stopping()
             door.leave(server, settings.drain_seconds)
             return 0
+    door.abandon()  # whose threads would keep the process from ending
     return 1
 
 

@@ -1,15 +1,126 @@
-"""Reads photos and parameters from the request under way. Every fault is a ServiceError with its own code."""
+"""Reads photos, names and the caller from the request under way. Every fault is a ServiceError with its own code."""
 
+import datetime
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
 
-from flask import request
+from flask import g, request
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 from werkzeug.datastructures import FileStorage
 
-from face_common.contract import Code, is_collection, is_id, is_person
+from face_common.contract import (
+    IMAGE_NAME_PATTERN,
+    MAX_IMAGE_NAME_BYTES,
+    MAX_PERSON_LENGTH,
+    PERSON_PATTERN,
+    Code,
+    is_id,
+    is_person,
+)
 from face_common.errors import ServiceError
+from face_web.access import Caller
+from face_web.idempotency import fingerprint
+from face_web.routes import BINARY, COLLECTION
+from face_web.services import Services
 
 _MOST_FACES = 1000
+_FIRST = datetime.datetime(2, 1, 1, tzinfo=datetime.UTC)
+_LAST = datetime.datetime(9998, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
+IMAGE_KINDS = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/tiff", "image/gif", "image/heic")
+_NOT_PART_OF_A_REQUEST = "wait"  # how long the client waits changes nothing of what it asks
+
+
+def photos_field(least: int, most: int, field: str = "image") -> dict[str, Any]:
+    """The schema of a multipart form with a file field that comes `least` to `most` times."""
+    files: dict[str, Any] = dict(BINARY)
+    if most > 1:
+        files = {"type": "array", "items": BINARY, "minItems": least, "maxItems": most}
+    encoding = {field: {"contentType": ", ".join(IMAGE_KINDS)}}
+    return {"type": "object", "properties": {field: files}, "required": [field], "encoding": encoding}
+
+
+ONE_PHOTO = {"multipart/form-data": photos_field(1, 1), **dict.fromkeys(IMAGE_KINDS, BINARY)}
+"""The media types of a call that takes a photo."""
+TWO_PHOTOS = {"multipart/form-data": photos_field(2, 2)}
+
+
+def _moment(value: object) -> object:
+    if not isinstance(value, str | datetime.datetime):
+        raise ValueError("input should be a time as ISO 8601 writes it")
+    return value
+
+
+def _representable(moment: datetime.datetime) -> datetime.datetime:
+    """The moment, or the one nearest to it that is one in every zone: `never` is often written as the end of 9999."""
+    return min(max(moment, _FIRST), _LAST)
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_representable)]
+"""A time with its zone, as ISO 8601 writes it."""
+LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
+"""Text that a terminal shows as it is."""
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+CollectionName = Annotated[str, Field(pattern=COLLECTION)]
+
+
+def _id(text: str) -> str:
+    if not is_id(text):
+        raise ServiceError(Code.ID_INVALID, "an id is a ULID: 26 characters of 0-9 and A-Z")
+    return text
+
+
+def as_person(name: str) -> str:
+    """The name, if it is one that a person may have; ServiceError (person-invalid)."""
+    if not is_person(name):
+        raise ServiceError(
+            Code.PERSON_INVALID,
+            "a person's name has 1 to 128 characters, none of / \\ : \" < > | * ? or invisible ones, no '..', no space "
+            "at either end, and is neither 'unknown' nor 'no-face'",
+        )
+    return name
+
+
+def _flag(text: object) -> object:
+    if text not in ("true", "false", True, False):
+        raise ValueError("input should be true or false")
+    return text
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("input should be a whole number")
+    return value
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+"""A whole number of a JSON body: neither true nor text, as the document says, but 2.0 is one."""
+JobId = Annotated[
+    str,
+    AfterValidator(_id),
+    Field(
+        description="A ULID.",
+        json_schema_extra={"pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"},
+    ),
+]
+Person = Annotated[
+    str,
+    AfterValidator(as_person),
+    Field(
+        description="A person's name: 1 to 128 visible characters, none of / \\ : \" < > | * ?, no '..'.",
+        json_schema_extra={"pattern": PERSON_PATTERN, "maxLength": MAX_PERSON_LENGTH},
+    ),
+]
+PhotoName = Annotated[
+    str,
+    Field(
+        description="The file's name, where the body is the photo itself: at most 255 bytes, visible, no path.",
+        json_schema_extra={"pattern": IMAGE_NAME_PATTERN, "maxLength": MAX_IMAGE_NAME_BYTES},
+    ),
+]
+MAX_FACES: Any = Field(100, ge=1, le=_MOST_FACES, description="How many faces to answer at most.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +129,32 @@ class Upload:
 
     name: str
     body: bytes
+
+
+class Named(Protocol):
+    """A query that names the photo in the body."""
+
+    name: str
+
+
+def caller() -> Caller:
+    """Whoever makes the request."""
+    found: Caller = g.caller
+    return found
+
+
+def ids(services: Services, count: int, *bodies: bytes) -> Sequence[str]:
+    """Ids for what the request makes: always the same ones for the same Idempotency-Key.
+
+    `bodies`: what the request carries. ServiceError with idempotency-key-invalid or idempotency-key-reused.
+    """
+    asked = sorted(item for item in request.args.items(multi=True) if item[0] != _NOT_PART_OF_A_REQUEST)
+    return services.idempotency.ids(
+        request.headers.get("Idempotency-Key"),
+        f"{caller().key} {request.method} {request.path}",
+        fingerprint(repr(asked), *bodies),
+        count,
+    )
 
 
 def uploads(field: str, limit: int) -> list[Upload]:
@@ -35,16 +172,16 @@ def _upload(file: FileStorage) -> Upload:
         return Upload(file.filename or "", file.read())
 
 
-def only_photo() -> list[Upload]:
-    """The one file of the multipart field `image`, or the request's body itself (named by the parameter `name`)."""
+def only_photo(query: Named) -> list[Upload]:
+    """The one file of the multipart field `image`, or the request's body itself, named by the query."""
     if request.mimetype == "multipart/form-data":
         return uploads("image", 1)
     if not request.content_length:
         raise ServiceError(Code.IMAGE_MISSING, "send the photo as the body, or as the multipart file field 'image'")
-    return [Upload(request.args.get("name", "image"), request.get_data(cache=False))]
+    return [Upload(query.name, request.get_data(cache=False))]
 
 
-def pair() -> list[Upload]:
+def pair(_: object) -> list[Upload]:
     """The two files of the multipart field `image`."""
     if len(request.files.getlist("image")) < 2:
         raise ServiceError(Code.IMAGE_MISSING, "send two photos: the multipart/form-data file field 'image' twice")
@@ -54,66 +191,3 @@ def pair() -> list[Upload]:
 def base_url() -> str:
     """The service's address as the client sees it, with a slash at its end."""
     return request.host_url
-
-
-def number(name: str, default: float, low: float, high: float) -> float:
-    """A query parameter between two bounds."""
-    text = request.args.get(name)
-    if text is None:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not low <= value <= high:  # not-a-number is in no range
-        raise ServiceError(Code.PARAMETER_INVALID, f"{name} is a number from {low:g} to {high:g}, not {text[:40]!r}")
-    return value
-
-
-def whole_number(name: str, default: int, low: int, high: int) -> int:
-    """A query parameter that is a whole number between two bounds."""
-    value = number(name, default, low, high)
-    if value != int(value):
-        raise ServiceError(Code.PARAMETER_INVALID, f"{name} is a whole number, not {value:g}")
-    return int(value)
-
-
-def flag(name: str) -> bool:
-    """A query parameter that is true or false; false when it is not given."""
-    text = request.args.get(name, "false")
-    if text not in ("true", "false"):
-        raise ServiceError(Code.PARAMETER_INVALID, f"{name} is true or false, not {text[:40]!r}")
-    return text == "true"
-
-
-def max_faces() -> int:
-    """The query parameter `max_faces`."""
-    return whole_number("max_faces", 100, 1, _MOST_FACES)
-
-
-def collection() -> str:
-    """The query parameter `collection`."""
-    name = request.args.get("collection", "default")
-    if not is_collection(name):
-        raise ServiceError(
-            Code.COLLECTION_INVALID, "a collection's name has 1 to 40 of a-z, 0-9 and '-', and no '-' at either end"
-        )
-    return name
-
-
-def person(name: str) -> str:
-    """A person's name from the path."""
-    if not is_person(name):
-        raise ServiceError(
-            Code.PERSON_INVALID,
-            "a person's name has 1 to 128 bytes, none of / \\ : \" < > | * ? or control characters, no '..', no space "
-            "at either end, and is neither 'unknown' nor 'no-face'",
-        )
-    return name
-
-
-def job_id(text: str) -> str:
-    """An id from the path."""
-    if not is_id(text):
-        raise ServiceError(Code.ID_INVALID, "an id is a ULID: 26 characters of 0-9 and A-Z")
-    return text

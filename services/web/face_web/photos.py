@@ -46,6 +46,14 @@ def check_photo(name: str, body: bytes, max_pixels: int) -> Photo:
     return Photo(name, body, _CONTENT_TYPES[kind], width, height)
 
 
+def content_type(body: bytes) -> str:
+    """A photo's media type, by its first bytes; application/octet-stream for what is none."""
+    try:
+        return _CONTENT_TYPES[_header("the file", body)[0]]
+    except ServiceError:
+        return "application/octet-stream"
+
+
 def _head(body: bytes) -> bytes:
     """As much of the file as its header may take.
 

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 
 from face_common.contract import InvalidMessageError, Result, decode_reply
@@ -20,8 +21,9 @@ class ReplyRouter:
     An answer that nobody waits for any more is dropped: its result is in S3 all the same.
     """
 
-    def __init__(self, responses: Queue, traffic: Traffic) -> None:
-        """`traffic` is told of every answer."""
+    def __init__(self, responses: Queue, traffic: Traffic, told: Callable[[str], None] = lambda _: None) -> None:
+        """`traffic` is told of every answer, `told` of the id of each."""
+        self._told = told
         self._responses = responses
         self._traffic = traffic
         self._waiting: dict[str, Future[Result | None]] = {}
@@ -76,4 +78,5 @@ class ReplyRouter:
                 future = self._waiting.pop(job_id, None)
             if future is not None:
                 future.set_result(result)
+            self._told(job_id)
         self._responses.delete([message.receipt for message in messages])

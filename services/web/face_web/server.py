@@ -1,5 +1,6 @@
 """The HTTP server: waitress, made to leave without breaking a connection that it has accepted."""
 
+import copy
 import socket
 import threading
 import time
@@ -9,6 +10,7 @@ from typing import Any
 import waitress
 from flask import Flask
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
 from waitress.server import BaseWSGIServer
 from waitress.task import WSGITask
 from waitress.wasyncore import dispatcher
@@ -17,6 +19,7 @@ from face_web.settings import WebSettings
 
 _SPARE_THREADS = 32  # for requests that do not wait for a worker, so that health checks are answered under any load
 _NEW_SECONDS = 2.0  # in which whoever has connected begins to ask
+_LARGE = ("/v1/batches", "/v1/imports", "/v1/gallery/imports")
 _LOOK_SECONDS = 0.05
 _TURN_SECONDS = 5.0  # the server's loop never takes so long for a turn
 
@@ -30,10 +33,22 @@ class _Task(WSGITask):  # type: ignore[misc]  # waitress has no types
         return super().build_response_header()
 
 
+class _Parser(HTTPRequestParser):  # type: ignore[misc]
+    """Reads a request; the calls that take archives may be sent much more than the others."""
+
+    adj: Any
+
+    def parse_header(self, header_plus: bytes) -> None:
+        super().parse_header(header_plus)
+        if self.path.rstrip("/") in _LARGE:
+            self.adj = self.adj.for_archives
+
+
 class _Channel(HTTPChannel):  # type: ignore[misc]
     """A connection."""
 
     task_class = _Task
+    parser_class = _Parser
 
     @property
     def is_idle(self) -> bool:
@@ -70,6 +85,8 @@ class Server:
         self._listeners = [part for part in parts.values() if isinstance(part, BaseWSGIServer)]
         for listener in self._listeners:
             listener.channel_class, listener.leaving = _Channel, False
+            listener.adj.for_archives = copy.copy(listener.adj)
+            listener.adj.for_archives.max_request_body_size = settings.max_batch_bytes + settings.max_body_bytes
         self._thread = threading.Thread(target=front.run, name="server", daemon=True)
         self._open = 0
 

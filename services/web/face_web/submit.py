@@ -5,12 +5,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures import wait as wait_for
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from face_common.contract import Code, InvalidMessageError, Job, Operation, Result, image_key, other_image_key
-from face_common.errors import ServiceError, TransientError
-from face_common.ports import ObjectStore, Queue
+from face_common.contract import (
+    Code,
+    InvalidMessageError,
+    Job,
+    Operation,
+    Result,
+    image_key,
+    other_image_key,
+    photo_key,
+)
+from face_common.errors import ObjectMissingError, ServiceError, TransientError
+from face_common.ports import Bucket, Queue
 from face_common.results import stored_result
 from face_web.photos import Photo
 from face_web.replies import ReplyRouter
@@ -42,6 +52,10 @@ class Submission:
         self._reply = reply
         self._submitter = submitter
 
+    def answered(self, seconds: float) -> bool:
+        """Whether there is an answer, waiting for it as long as that; the result is asked for afterwards."""
+        return bool(wait_for([self._reply], seconds).done)
+
     def result(self, deadline: float) -> Result | None:
         """The result, waiting until `deadline` (time.monotonic); None when there is none by then."""
         try:
@@ -62,7 +76,7 @@ class Submitter:
     def __init__(
         self,
         *,
-        store: ObjectStore,
+        store: Bucket,
         requests: Queue,
         replies: ReplyRouter,
         versions: GalleryVersions,
@@ -70,10 +84,9 @@ class Submitter:
         response_queue_url: str,
         waiting_limit: int,
         uploads_limit: int,
-        new_id: Callable[[], str],
         now: Callable[[], float],
     ) -> None:
-        """`new_id` makes ULIDs, `now` is the wall clock in seconds since the epoch; the limits are WebSettings'."""
+        """`now` is the wall clock in seconds since the epoch; the limits are WebSettings'."""
         self._store = store
         self._requests = requests
         self._replies = replies
@@ -82,7 +95,6 @@ class Submitter:
         self._response_queue_url = response_queue_url
         self._waiting = threading.BoundedSemaphore(waiting_limit)
         self._uploads = threading.BoundedSemaphore(uploads_limit)
-        self._new_id = new_id
         self._now = now
 
     @contextmanager
@@ -116,13 +128,61 @@ class Submitter:
         finally:
             self._uploads.release()
 
-    def submit(self, photos: Sequence[Photo], order: Order) -> Submission:
+    def submit(self, photos: Sequence[Photo], order: Order, job_id: str) -> Submission:
         """Put one photo, or the two of a verification, in the bucket and their job on the queue.
 
+        A job that is submitted a second time under its id changes nothing, and is answered with the result that counts.
         ServiceError (name-invalid) when their names are too long for a job, TransientError when the cloud cannot be
         reached.
         """
-        job = self._job(photos, order)
+        return self._send(self._job(photos, order, job_id), photos)
+
+    def submit_enrolled(self, photo: str, name: str, order: Order, job_id: str) -> Submission:
+        """Send the job to encode a photo again that is enrolled under this id. Errors as above."""
+        job = Job(
+            id=job_id,
+            operation=order.operation,
+            key=photo_key(photo),
+            name=name,
+            collection=order.collection,
+            gallery_version=self._versions.at_least(order.collection),
+            reply_queue=self._response_queue_url,
+            submitted_at=self._now(),
+            width=0,  # the worker sees
+            height=0,
+            person=order.person,
+            insist=order.insist,
+            photo=photo,
+        )
+        return self._send(job, ())
+
+    def submit_encoding(self, encoding: bytes, model: str, order: Order, job_id: str) -> Submission:
+        """Put an encoding in the bucket and the job to search for it on the queue. Errors as above."""
+        photo = Photo("encoding", encoding, "application/octet-stream", 0, 0)
+        return self._send(replace(self._job([photo], order, job_id), model=model), [photo])
+
+    def resubmit(self, job: Job) -> None:
+        """Send a job anew under its id, for which nobody waits here. What it asks about lies in the bucket still.
+
+        Errors as above.
+        """
+        message = _message(
+            replace(
+                job,
+                gallery_version=self._versions.at_least(job.collection),
+                reply_queue=self._response_queue_url,
+                submitted_at=self._now(),
+            )
+        )
+        self._traffic.submitted(job.id)
+        try:
+            self._requests.send(message)
+        except BaseException:
+            self._traffic.answered(job.id, None)
+            raise
+
+    def _send(self, job: Job, photos: Sequence[Photo]) -> Submission:
+        """Put the photos, and the job on the queue."""
         message = _message(job)  # before anything is stored
         reply = self._replies.expect(job.id)  # before sending: the answer may come at once
         try:
@@ -144,22 +204,28 @@ class Submitter:
         """The job's result in the bucket, if it is finished."""
         return stored_result(self._store, job_id)
 
+    def photo(self, job_id: str) -> bytes:
+        """The photo of a job; ServiceError (not-found) when it is not kept any more."""
+        try:
+            return self._store.get(image_key(job_id))
+        except ObjectMissingError as error:
+            raise ServiceError(Code.NOT_FOUND, f"the photo of {job_id} is not kept any more") from error
+
     def discard(self, job_id: str) -> None:
-        """Remove the job's photos, which are not needed any more; the bucket's lifecycle takes what this cannot."""
+        """Leave nothing of the job's photos; the bucket's lifecycle takes what this cannot."""
         with suppress(TransientError):
-            self._store.delete([image_key(job_id), other_image_key(job_id)])
+            self._store.purge([image_key(job_id), other_image_key(job_id), photo_key(job_id)])
 
     def is_queued(self, job_id: str) -> bool:
-        """Whether there is a photo under this id."""
+        """Whether a question about a photo was asked under this id."""
         return self._store.exists(image_key(job_id))
 
-    def _job(self, photos: Sequence[Photo], order: Order) -> Job:
+    def _job(self, photos: Sequence[Photo], order: Order, job_id: str) -> Job:
         photo, *others = photos
-        job_id = self._new_id()
         return Job(
             id=job_id,
             operation=order.operation,
-            key=image_key(job_id),
+            key=photo_key(job_id) if order.operation is Operation.ENROL else image_key(job_id),
             name=photo.name,
             collection=order.collection,
             gallery_version=self._versions.at_least(order.collection),

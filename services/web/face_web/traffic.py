@@ -1,6 +1,8 @@
 """What this web host knows of the load: what came in, what was answered, and how long the photos took."""
 
+import math
 import threading
+from collections import deque
 from collections.abc import Callable
 from itertools import takewhile
 
@@ -8,6 +10,8 @@ from face_common.contract import Result
 from face_web.scaler.rates import Measured
 
 _REMEMBERED = 200  # service times
+_WAITS = 2000
+_WAITS_SECONDS = 300.0
 _SETTLED_SECONDS = 60.0
 _FORGOTTEN_SECONDS = 3600.0
 
@@ -26,6 +30,8 @@ class Traffic:
         self._unanswered: dict[str, float] = {}
         """When each came in, the oldest first."""
         self._service = Measured(0.0, keep=_REMEMBERED)
+        self._waits: deque[tuple[float, float]] = deque(maxlen=_WAITS)
+        """When a photo was answered, and for how long it had waited for a worker."""
         self._arrived = 0
 
     @property
@@ -49,11 +55,20 @@ class Traffic:
             if timing is not None:
                 stages = (timing.get("decode_ms", 0.0), timing.get("detect_ms", 0.0), timing.get("encode_ms", 0.0))
                 self._service.add(sum(stages) / 1000)
+                self._waits.append((self._now(), timing.get("queued_ms", 0.0) / 1000))
 
     def service_seconds(self) -> float | None:
         """Mean time for which the last photos kept a slot busy; None before there was one."""
         with self._lock:
             return self._service.mean() if self._service.values else None
+
+    def wait_p95_seconds(self) -> float | None:
+        """95th percentile (nearest rank) of how long the last minutes' photos waited for a worker; None without any."""
+        with self._lock:
+            while self._waits and self._now() - self._waits[0][0] > _WAITS_SECONDS:
+                self._waits.popleft()
+            waits = sorted(seconds for _, seconds in self._waits)
+        return waits[math.ceil(0.95 * len(waits)) - 1] if waits else None
 
     def oldest_at(self) -> float | None:
         """When the longest unanswered job came in; None when all are answered."""

@@ -14,6 +14,7 @@ from face_web.scaler.fleet import Ec2Fleet
 from face_web.scaler.lease import Lease
 from face_web.scaler.loop import Audience, Scaler
 from face_web.scaler.observe import HostReporter, Observer, Reports
+from face_web.scaler.overrides import Overrides
 from face_web.scaler.settings import ScalerSettings
 from face_web.traffic import Traffic
 
@@ -47,7 +48,7 @@ def build(
         stale_seconds=settings.stale_seconds,
     )
     return Scaler(
-        policy=settings.policy(),
+        overrides=Overrides(store, settings.policy()),
         observer=observer,
         fleet=fleet,
         lease=Lease(store, host, settings.lease_seconds, time.monotonic),

@@ -3,18 +3,19 @@
 import json
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from face_common.errors import ObjectMissingError
 from face_common.ports import ObjectStore
-from face_web.scaler.model import Observation, Plan, Policy
+from face_web.scaler.model import Backlog, Observation, Override, Plan, Policy, Worker
 
 PREFIX = "fleet/decisions/"
 _REMEMBERED = 2000
 _UNSAVED_SECONDS = 10.0
+_KEPT = 300
 
 Decision = dict[str, Any]
 """One line of the log; docs/scaling.md lists its fields."""
@@ -61,6 +62,14 @@ def decision_line(observation: Observation, done: Plan, wait: float | None, now:
     }
 
 
+def shown(override: Override | None) -> dict[str, Any] | None:
+    """The override as the API answers it."""
+    if override is None:
+        return None
+    until = None if override.until is None else moment(override.until)
+    return asdict(override) | {"at": moment(override.at), "until": until}
+
+
 def fleet_status(
     observation: Observation, decision: Decision, policy: Policy, oldest_seconds: float | None
 ) -> dict[str, Any]:
@@ -80,7 +89,9 @@ def fleet_status(
         "desired": decision["desired"],
         "leader": decision["leader"],
         "decision": {key: decision[key] for key in ("at", "action", "cause", "count", "reason")},
+        "override": shown(policy.override),
         "wait_s": decision["wait_s"],
+        "wait_p95_s": decision["wait_p95_s"],
         "photos_per_s": round(max(decision["desired"], 1) * observation.slots / observation.service_seconds, 2),
         "limits": {"min": policy.min_workers, "max": policy.max_workers, "warm": policy.warm_workers},
         "measured": {name: observed[name] for name in measured},
@@ -97,6 +108,53 @@ def fleet_status(
     }
 
 
+def seen_in(status: Mapping[str, Any], age: float, now: float) -> Observation:
+    """The observation that a status tells of, as far as it does; `age` in seconds, by this host's own clock."""
+    backlog, measured = status["backlog"], status["measured"]
+    counted = backlog["visible"] is not None
+    return Observation(
+        backlog=Backlog(backlog["visible"], backlog["in_flight"], now - age) if counted else None,
+        workers=[
+            Worker(
+                one["id"],
+                one["state"],
+                datetime.fromisoformat(one["since"]).timestamp(),
+                busy=one["busy"],
+                outdated=one["outdated"],
+            )
+            for one in status["instances"]
+        ],
+        arrived=int(measured["arrival_rate"] > 0),
+        arrival_rate=measured["arrival_rate"],
+        service_seconds=measured["service_s"],
+        slots=measured["slots"],
+        capacity=measured["slots"],
+        cold_boot_seconds=measured["cold_boot_s"],
+        warm_boot_seconds=measured["warm_boot_s"],
+        hours_today=measured["hours_today"],
+    )
+
+
+def what_if_answer(
+    observation: Observation, policy: Policy, planned: Plan, wait: float | None, now: float
+) -> dict[str, Any]:
+    """The body of GET /v1/fleet/what-if."""
+    line = decision_line(observation, planned, wait, now)
+    return {
+        "observed": line["observed"],
+        "policy": {
+            "min": policy.min_workers,
+            "max": policy.max_workers,
+            "warm": policy.warm_workers,
+            "drain_s": policy.drain_seconds,
+            "utilisation": policy.utilisation,
+            "quiet_s": policy.quiet_seconds,
+        },
+        "plan": {key: line[key] for key in ("action", "cause", "count", "desired", "need", "reason")},
+        "wait_s": line["wait_s"],
+    }
+
+
 class DecisionLog:
     """Decisions of this host while it leads, and those of others from the bucket. Thread-safe.
 
@@ -110,6 +168,8 @@ class DecisionLog:
         self._lock = threading.Lock()
         self._recent: deque[Decision] = deque(maxlen=_REMEMBERED)
         self._unsaved: list[Decision] = []
+        self._read: dict[str, list[Decision]] = {}
+        """What was read from the bucket, by key: what is written there never changes, and is asked for often."""
         self._saved_at = clock()
 
     def add(self, decision: Decision) -> None:
@@ -166,10 +226,19 @@ class DecisionLog:
         return [found[which] for which in sorted(found, reverse=True)][:limit]
 
     def _lines(self, key: str) -> list[Decision]:
+        with self._lock:
+            known = self._read.get(key)
+        if known is not None:
+            return known
         try:
-            return [json.loads(line) for line in self._store.get(key).splitlines()]
+            lines = [json.loads(line) for line in self._store.get(key).splitlines()]
         except ObjectMissingError:  # its time was over
             return []
+        with self._lock:
+            self._read[key] = lines
+            while len(self._read) > _KEPT:
+                del self._read[next(iter(self._read))]
+        return lines
 
 
 def _is_idle(decision: Decision) -> bool:

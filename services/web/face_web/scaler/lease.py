@@ -1,4 +1,4 @@
-"""Which web host leads: a lease object in the bucket, taken and renewed by conditional writes."""
+"""Which web host leads, or does another piece of work: a lease object in the bucket, by conditional writes."""
 
 import json
 import logging
@@ -21,9 +21,12 @@ class Lease:
     time, by its own clock, takes over. A leader stops to act when it could not renew for nearly that long.
     """
 
-    def __init__(self, store: ObjectStore, holder: str, seconds: float, clock: Callable[[], float]) -> None:
-        """`holder` names this run of this host; `clock` is monotonic, in seconds."""
+    def __init__(
+        self, store: ObjectStore, holder: str, seconds: float, clock: Callable[[], float], key: str = KEY
+    ) -> None:
+        """`holder` names this run of this host; `clock` is monotonic, in seconds; `key` is the lease object's."""
         self._store = store
+        self._key = key
         self._holder = holder
         self._seconds = seconds
         self._clock = clock
@@ -65,15 +68,15 @@ class Lease:
     def peek(self) -> None:
         """See who leads, and leave it at that. TransientError as the store's."""
         with suppress(ObjectMissingError):
-            self._read(self._store.get(KEY))
+            self._read(self._store.get(self._key))
 
     def renew(self, publish: Mapping[str, Any]) -> None:
         """Go on leading, and publish; whoever finds that another leads stops. TransientError as the store's."""
         began = self._clock()
         assert self._tag is not None  # whoever leads has written the object
-        tag = self._store.put_over(KEY, self._body(self._holder, publish), "application/json", self._tag)
+        tag = self._store.put_over(self._key, self._body(self._holder, publish), "application/json", self._tag)
         if tag is None:
-            _log.warning("another host leads", extra={"holder": self._holder, "fence": self.fence})
+            _log.warning("another host leads", extra={"lease": self._key, "holder": self._holder, "fence": self.fence})
             self._renewed_at = None
             self.look()
             return
@@ -83,11 +86,11 @@ class Lease:
         """See who leads, and take over when nobody does. TransientError as the store's."""
         began = self._looked_at = self._clock()
         try:
-            body, tag = self._store.get_tagged(KEY)
+            body, tag = self._store.get_tagged(self._key)
         except ObjectMissingError:
             self.fence = 1
-            if self._store.put_new(KEY, self._body(self._holder, {}), "application/json"):
-                self._lead(self._store.get_tagged(KEY)[1], began)
+            if self._store.put_new(self._key, self._body(self._holder, {}), "application/json"):
+                self._lead(self._store.get_tagged(self._key)[1], began)
             return
         self._read(body)
         if tag != self._tag:
@@ -104,7 +107,7 @@ class Lease:
             return
         self._renewed_at = None
         try:
-            self._store.put_over(KEY, self._body(None, self.published), "application/json", self._tag)
+            self._store.put_over(self._key, self._body(None, self.published), "application/json", self._tag)
         except TransientError as error:
             _log.warning("the lease was not released and will run out", extra={"reason": str(error)})
 
@@ -117,13 +120,13 @@ class Lease:
             self.leader, self.published = "", {}
 
     def _claim(self, tag: str, began: float) -> None:
-        newer = self._store.put_over(KEY, self._body(self._holder, self.published), "application/json", tag)
+        newer = self._store.put_over(self._key, self._body(self._holder, self.published), "application/json", tag)
         if newer is not None:
             self._lead(newer, began)
 
     def _lead(self, tag: str, began: float) -> None:
         self._tag, self._renewed_at, self.leader = tag, began, self._holder
-        _log.info("leading", extra={"holder": self._holder, "fence": self.fence})
+        _log.info("leading", extra={"lease": self._key, "holder": self._holder, "fence": self.fence})
 
     def _body(self, holder: str | None, publish: Mapping[str, Any]) -> bytes:
         self._renewals += 1  # so that each write has a tag of its own

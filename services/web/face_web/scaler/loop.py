@@ -7,15 +7,19 @@ from typing import Any, Protocol
 
 from face_common.errors import TransientError
 from face_web.scaler.breaker import Breaker
-from face_web.scaler.decisions import Decision, DecisionLog, decision_line, fleet_status
+from face_web.scaler.decisions import Decision, DecisionLog, decision_line, fleet_status, seen_in, what_if_answer
 from face_web.scaler.fleet import FleetError
 from face_web.scaler.lease import Lease
-from face_web.scaler.model import Memory, Observation, Plan, Policy
+from face_web.scaler.model import Memory, Observation, Plan
 from face_web.scaler.observe import HostReporter, Observer
+from face_web.scaler.overrides import Overrides
 from face_web.scaler.plan import plan, predicted_wait
+from face_web.scaler.suppositions import Supposition, steady
 from face_web.traffic import Traffic
 
 _log = logging.getLogger(__name__)
+_NONE_COME = ("daily-hours", "ec2-failing", "paused", "pinned")
+"""Causes for which a photo that comes now starts no worker."""
 _FAULTS = 5  # failed decisions in a row after which a leader steps back
 
 
@@ -51,7 +55,7 @@ class Scaler:
     def __init__(
         self,
         *,
-        policy: Policy,
+        overrides: Overrides,
         observer: Observer,
         fleet: Fleet,
         lease: Lease,
@@ -68,7 +72,7 @@ class Scaler:
 
         `run` is unique to this run of this host, in 26 characters; `now` is the wall clock in seconds since the epoch.
         """
-        self._policy = policy
+        self.overrides = overrides
         self._observer = observer
         self._fleet = fleet
         self._lease = lease
@@ -81,13 +85,13 @@ class Scaler:
         self._run = run
         self._now = now
         self._memory = Memory(now())
-        self._fence = -1
-        self._launches = 0
+        self._fence, self._launches = -1, 0
         self._unanswered: tuple[int, str] | None = None
         """Count and token of a launch that nobody knows the outcome of: it is repeated as it was until EC2 answers."""
         self._faults = 0
         self._left = False
         self._status: dict[str, Any] = {}
+        self._seen: Observation | None = None  # the last one of this host, while it leads
 
     def tick(self) -> None:
         """Lead if nobody else does, and then decide and act once. What the bucket refuses is tried again next time."""
@@ -117,7 +121,7 @@ class Scaler:
 
     def _follow(self) -> None:
         if self._fence >= 0:  # it led before: what it remembers is not the last any more
-            self._fence = -1
+            self._fence, self._seen = -1, None
             self._log.flush()
             self._log.forget()
             self._audience.follows()
@@ -129,7 +133,24 @@ class Scaler:
         self._observer.inherit(self._lease.published.get("learned", {}))
         now = self._now()
         observation = self._observer.observe(now)
-        return observation, plan(observation, self._policy, self._memory, now)
+        return observation, plan(observation, self.overrides.policy(now), self._memory, now)
+
+    def what_if(self, supposed: Supposition) -> dict[str, Any]:
+        """What would be decided if some numbers were others, and had been for the quiet period. Changes nothing.
+
+        On the leader's last observation; on another host on what that has published of it. Empty before anybody led.
+        """
+        now, seen = self._now(), self._seen
+        if seen is None or not self._lease.leading:
+            status = self.status()
+            if not status:
+                return {}
+            seen = seen_in(status, self._lease.news_age, now)
+        observation, policy = supposed.observation(seen, now), supposed.policy(self.overrides.usual)
+        planned = plan(observation, policy, steady(policy, now), now)
+        return what_if_answer(
+            observation, policy, planned, predicted_wait(observation, policy, self._expected(planned), now), now
+        )
 
     def leave(self) -> None:
         """Save what is unsaved and let another host lead at once. A tick under way changes nothing any more."""
@@ -166,7 +187,7 @@ class Scaler:
         are no recent numbers.
         """
         status, age = self.status(), self._lease.news_age if not self._lease.leading else 0.0
-        if status.get("wait_s") is None or age > self._policy.stale_seconds:
+        if status.get("wait_s") is None or age > self.overrides.usual.stale_seconds:
             return None
         newer = self._traffic.unanswered_since(self._now() - age if age else status["now"])
         if not newer and not status["backlog"]["visible"]:
@@ -182,13 +203,15 @@ class Scaler:
 
     def _decide(self) -> None:
         now = self._now()
-        observation = self._observer.observe(now)
-        wished = plan(observation, self._policy, self._memory, now)
+        policy, observation = self.overrides.policy(now), self._observer.observe(now)
+        self._seen = observation
+        wished = plan(observation, policy, self._memory, now)
         self._memory = wished.memory
         done = self._act(wished, now)
-        wait = predicted_wait(observation, self._policy, self._expected(done), now)
-        decision = decision_line(observation, done, wait, now) | {"leader": self._lease.leader, "fence": self._fence}
-        self._status = fleet_status(observation, decision, self._policy, self._observer.oldest_seconds(now))
+        wait = predicted_wait(observation, policy, self._expected(done), now)
+        decision = decision_line(observation, done, wait, now) | {"wait_p95_s": self._observer.wait_p95_seconds()}
+        decision |= {"leader": self._lease.leader, "fence": self._fence}
+        self._status = fleet_status(observation, decision, policy, self._observer.oldest_seconds(now))
         self._log.add(decision)
         self._audience.decided(self._status)
         _log.log(logging.INFO if done.action != "hold" else logging.DEBUG, done.reason, extra={"decision": decision})
@@ -196,7 +219,7 @@ class Scaler:
     @staticmethod
     def _expected(done: Plan) -> int:
         """How many workers there will be for a photo that comes now: at least one, unless none can be started."""
-        return done.desired if done.cause in ("daily-hours", "ec2-failing") else max(done.desired, 1)
+        return done.desired if done.cause in _NONE_COME else max(done.desired, 1)
 
     def _act(self, wished: Plan, now: float) -> Plan:
         """Carry the plan out; what was done of it, with what went wrong in its reason."""

@@ -5,14 +5,42 @@ Outdated workers are those of an earlier version of the launch template, which c
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 Action = Literal["start", "retire", "hold"]
-Starting = Literal["backlog", "arrivals", "minimum", "outdated"]
-Holding = Literal["steady", "quiet", "busy", "outdated", "maximum", "daily-hours", "stale"]
+Starting = Literal["backlog", "arrivals", "minimum", "outdated", "pinned"]
+Holding = Literal["steady", "quiet", "busy", "outdated", "maximum", "daily-hours", "stale", "paused", "pinned"]
 Cause = Starting | Holding | Literal["surplus", "pool", "overdue", "ec2-failing"]
 """Why, in one word: the label by which metrics count decisions."""
 _OVERDUE = 2.0  # times the usual boot
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """What an operator wants for now, whatever the numbers call for."""
+
+    mode: Literal["pin", "pause"]
+    """Keep so many workers; or neither start nor retire any."""
+    workers: int | None
+    """How many, where they are pinned."""
+    why: str
+    by: str
+    """Id of the key that it was set with."""
+    at: float
+    """When it was set; seconds since the epoch."""
+    until: float | None = None
+    """When it ends by itself; None: when it is lifted."""
+
+    def holds(self, now: float) -> bool:
+        """Whether it has not ended by itself."""
+        return self.until is None or now < self.until
+
+    @property
+    def origin(self) -> str:
+        """Who set it, until when and why, in words."""
+        end = "" if self.until is None else f" until {datetime.fromtimestamp(self.until, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return f"by key {self.by}{end} ({self.why})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +63,7 @@ class Policy:
     """Every worker may boot this long, however fast the others were."""
     hours_a_day: float = 0.0
     """Instance-hours of a day (UTC) after which nothing beyond the minimum is started; 0: no such limit."""
+    override: Override | None = None
 
 
 @dataclass(frozen=True, slots=True)

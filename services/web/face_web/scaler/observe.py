@@ -221,6 +221,15 @@ class Observer:
         demand = self._backlog is not None and self._backlog.visible + self._backlog.in_flight
         return max(now - min(known), 0.0) if known and demand else None
 
+    def wait_p95_seconds(self) -> float | None:
+        """How long one in twenty of the last minutes' photos waited at least; of several hosts the longest.
+
+        None when none was answered.
+        """
+        measured = (self._traffic.wait_p95_seconds(), *(report.wait_p95_seconds for report in self._living_hosts()))
+        known = [seconds for seconds in measured if seconds is not None]
+        return round(max(known), 2) if known else None
+
     def _refresh(self) -> None:
         if self._reports.age < _REFRESH_SECONDS:
             return
@@ -351,5 +360,6 @@ class HostReporter:
             arrived=traffic.arrived,
             oldest_at=traffic.oldest_at(),
             service_seconds=traffic.service_seconds(),
+            wait_p95_seconds=traffic.wait_p95_seconds(),
         )
         self._writer.tell(news)

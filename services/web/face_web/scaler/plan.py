@@ -15,6 +15,7 @@ from face_web.scaler.model import (
     Memory,
     Need,
     Observation,
+    Override,
     Plan,
     Policy,
     Starting,
@@ -29,7 +30,8 @@ _MISSING_SHARE = 4  # one in so many workers may be missing while outdated ones 
 def plan(observation: Observation, policy: Policy, memory: Memory, now: float) -> Plan:
     """What to do now (seconds since the epoch).
 
-    Out at once, in after a quiet period, and never on numbers that cannot be trusted. `memory` is the last plan's.
+    Out at once, in after a quiet period, and never on numbers that cannot be trusted; while the fleet is paused not at
+    all, and while it is pinned to the number that it is pinned to. `memory` is the last plan's.
     """
     fleet, backlog = Fleet.of(observation, policy, now), observation.backlog
     doubt = _doubt(observation, policy, now)
@@ -38,6 +40,8 @@ def plan(observation: Observation, policy: Policy, memory: Memory, now: float) -
     need = _need(observation, backlog, fleet, policy, now)
     memory = memory.remember(need.workers, now, policy.quiet_seconds)
     here = _Situation(observation, backlog, policy, fleet, need, memory, now)
+    if here.override and here.override.mode == "pause":
+        return here.hold("paused", f"paused {here.override.origin}")
     return _grow(here) if len(fleet.current) < here.wanted else _shrink(here)
 
 
@@ -112,14 +116,36 @@ class _Situation:
     now: float
 
     @property
+    def override(self) -> Override | None:
+        """What the operator wants for now, if that has not ended."""
+        found = self.policy.override
+        return found if found is not None and found.holds(self.now) else None
+
+    @property
+    def pin(self) -> int | None:
+        """The number of workers that the fleet is pinned to, if it is."""
+        pinned = None if self.override is None else self.override.workers
+        return None if pinned is None else min(pinned, self.policy.max_workers)
+
+    @property
+    def pinned(self) -> str:
+        """That the fleet is pinned, and who says so, in words; empty when it is not."""
+        pin, override = self.pin, self.override
+        return "" if pin is None or override is None else f"pinned to {_workers(pin)} {override.origin}"
+
+    def bounded(self, count: int) -> int:
+        """So many workers, within the operator's bounds; when the fleet is pinned, there is but one number."""
+        return min(max(count, self.policy.min_workers), self.policy.max_workers) if self.pin is None else self.pin
+
+    @property
     def wanted(self) -> int:
         """What is needed, within the operator's bounds."""
-        return min(max(self.need.workers, self.policy.min_workers), self.policy.max_workers)
+        return self.bounded(self.need.workers)
 
     @property
     def hours_spent(self) -> bool:
-        """Whether the day's instance-hours are used up."""
-        return 0 < self.policy.hours_a_day <= self.observation.hours_today
+        """Whether the day's instance-hours are used up; whoever pins the fleet has decided to pay for it."""
+        return self.pin is None and 0 < self.policy.hours_a_day <= self.observation.hours_today
 
     @property
     def missing(self) -> int:
@@ -135,8 +161,8 @@ class _Situation:
     @property
     def target(self) -> int:
         """Below this the fleet does not shrink: what was needed during the quiet period, within the bounds."""
-        policy, most = self.policy, self.memory.most(self.now, self.policy.quiet_seconds)
-        return min(max(self.fleet.size if most is None else most, policy.min_workers), policy.max_workers)
+        most = self.memory.most(self.now, self.policy.quiet_seconds)
+        return self.bounded(self.fleet.size if most is None else most)
 
     def hold(self, cause: Holding, why: str) -> Plan:
         """A plan that changes nothing."""
@@ -156,7 +182,8 @@ def _grow(here: _Situation) -> Plan:
     fleet, number = here.fleet, here.startable
     start = tuple(worker.id for worker in fleet.stopped[:number])
     old = f", {len(fleet.outdated)} of them outdated" if fleet.outdated else ""
-    why = f"{here.demand()}; that needs {_workers(here.need.workers)}{_limit(here)}, and there are {fleet.size}{old}"
+    wish = here.pinned or f"{here.demand()}; that needs {_workers(here.need.workers)}"
+    why = f"{wish}{_limit(here)}, and there are {fleet.size}{old}"
     if not number:
         return _tidy(here) or _make_room(here) or here.hold(_stuck(here), why)
     how = f" ({len(start)} from stopped)" if start else ""
@@ -218,6 +245,8 @@ def _starting(here: _Situation) -> Starting:
     """What calls for more workers than there are."""
     if here.fleet.size >= here.wanted:
         return "outdated"
+    if here.pinned:
+        return "pinned"
     if here.need.workers < here.policy.min_workers:
         return "minimum"
     return "backlog" if here.need.drain > here.need.load else "arrivals"
@@ -230,6 +259,8 @@ def _limit(here: _Situation) -> str:
         return f" (but the limit of {policy.hours_a_day:g} instance-hours a day is reached)"
     if here.startable < missing:
         return f" (but the maximum is {policy.max_workers} and {here.fleet.going} are going)"
+    if here.pinned:
+        return ""
     if here.need.workers > policy.max_workers:
         return f" (the maximum is {policy.max_workers})"
     if here.need.workers < policy.min_workers:
@@ -250,11 +281,11 @@ def _retire_surplus(here: _Situation) -> Plan | None:
     if not retired:
         return None
     places = max(policy.warm_workers - len(fleet.stopped), 0)
-    why = f"no more than {target} were needed for {policy.quiet_seconds:g} s; {here.demand()}"
+    why = here.pinned or f"no more than {target} were needed for {policy.quiet_seconds:g} s"
     return Plan(
         action="retire",
-        cause="surplus",
-        reason=f"Retiring {len(retired)} of {fleet.size}: {why}.",
+        cause="pinned" if here.pinned else "surplus",
+        reason=f"Retiring {len(retired)} of {fleet.size}: {why}; {here.demand()}.",
         desired=fleet.size - len(retired),
         size=fleet.size,
         memory=here.memory,
@@ -284,7 +315,10 @@ def _rest(here: _Situation) -> Plan:
     if fleet.outdated:
         return here.hold("outdated", f"{len(fleet.outdated)} are outdated and go when others are ready, or none needed")
     if fleet.size > here.target:
-        return here.hold("busy", f"all are at work, or photos wait; {here.demand()}")
+        busy = f"{here.pinned}; all are at work" if here.pinned else "all are at work"
+        return here.hold("busy", f"{busy}, or photos wait; {here.demand()}")
+    if here.pinned:
+        return here.hold("pinned", f"{here.pinned}; {here.demand()}")
     if here.need.workers < fleet.size and fleet.size > policy.min_workers:
         quiet = f"{policy.quiet_seconds:g} s"
         return here.hold("quiet", f"{here.need.workers} would do from now on, more were needed within the last {quiet}")

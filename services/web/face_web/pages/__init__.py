@@ -1,0 +1,1 @@
+"""The web pages. Each shows and does what the service's own HTTP API answers, and nothing else."""
