@@ -16,6 +16,7 @@ from face_common.templates import EnrolledPhotoRow, Template
 from face_web.batches.listing import read_listing
 from face_web.batches.model import OPEN, Batch, Item, Kind, Listing, SourceKind, index_prefix, job_key
 from face_web.rights import Rights
+from tests.fakes.cloud import MemoryObjectStore
 from tests.fakes.inference import encoding
 from tests.fakes.rights import Crash, CrashingStore, Hosts
 
@@ -399,6 +400,17 @@ def test_answers_under_a_former_name_go_too_and_those_of_the_next_to_have_it_sta
     assert {result_key(after), photo_key(namesake)} <= set(hosts.store.objects)
 
 
+class DyingAtTheEnd(MemoryObjectStore):
+    """A store under a host that dies when all is done but for taking the erasure's own note away."""
+
+    dies = True
+
+    def purge(self, keys: Sequence[str]) -> int:
+        if self.dies and any(key.startswith("erasures/open/") for key in keys):
+            raise Crash
+        return super().purge(keys)
+
+
 class TestCrash:
     """A host dies at each of its writes in turn, and another one goes on."""
 
@@ -442,6 +454,20 @@ class TestCrash:
             receipt = receipt_of(hosts)
             for name in ("templates", "photos", "results", "probes"):
                 assert receipt[name] == whole[name], f"died at write {write}: {name}"
+
+    def test_no_receipt_is_shown_while_the_note_that_names_the_person_is_there(self) -> None:
+        hosts = Hosts(store=DyingAtTheEnd())
+        rights = hosts.host()
+        furnished(hosts)
+        erasure = rights.erasures.begin("default", NAME, who="key-1")
+        with pytest.raises(Crash):
+            hosts.finish(rights)
+        assert rights.erasures.kept(erasure) is not None
+        assert rights.erasures.find(erasure)["state"] == "running"
+        hosts.store.dies = False
+        hosts.at += 120
+        hosts.finish(rights)
+        assert rights.erasures.find(erasure)["state"] == "done"
 
 
 def receipt_of(hosts: Hosts) -> dict[str, object]:

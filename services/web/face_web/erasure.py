@@ -292,15 +292,17 @@ class Erasures:
         return receipt
 
     def find(self, erasure_id: str) -> Receipt:
-        """The receipt of an erasure, finished or not; ServiceError (not-found) when there was none."""
-        for _ in range(2):  # between the two looks it may have ended
-            if (receipt := self.kept(erasure_id)) is not None:
-                return receipt
-            try:
-                return _decode(self._store.get(_open_key(erasure_id))).receipt(None)
-            except ObjectMissingError:
-                continue
-        raise ServiceError(Code.NOT_FOUND, f"there is no erasure {erasure_id}")
+        """The receipt of an erasure, finished or not; ServiceError (not-found) when there was none.
+
+        It has not finished before its own note is gone from the bucket: that one still names the person.
+        """
+        try:
+            return _decode(self._store.get(_open_key(erasure_id))).receipt(None)
+        except ObjectMissingError:
+            receipt = self.kept(erasure_id)
+        if receipt is None:
+            raise ServiceError(Code.NOT_FOUND, f"there is no erasure {erasure_id}")
+        return receipt
 
     def kept(self, erasure_id: str) -> Receipt | None:
         """The receipt of an erasure that has ended."""
