@@ -20,7 +20,8 @@ demo: ## enrol sample people in the running service and recognise sample photos
 	@$(SETUP) run && exec $(PY) -m local.demo
 
 test: ## unit, contract, integration and end-to-end tests against LocalStack
-	@$(SETUP) dev && exec $(PY) -m pytest tests/unit tests/contract tests/integration tests/e2e
+	@$(SETUP) dev && $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile tests/unit && \
+		exec $(PY) -m pytest tests/contract tests/integration tests/e2e
 
 test-api: ## schemathesis against the live service: at least 100 examples of every call
 	@$(SETUP) dev && exec $(PY) -m pytest tests/api

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice, takewhile
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 _DELETE_BATCH = 1000  # DeleteObjects takes no more
+_READS = 3  # of a body that breaks off
 
 
 class S3ObjectStore:
@@ -44,8 +45,7 @@ class S3ObjectStore:
 
     def get(self, key: str) -> bytes:
         """See ObjectStore."""
-        with _translated(key):
-            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        return self._read(key)[0]
 
     def exists(self, key: str) -> bool:
         """See ObjectStore."""
@@ -58,9 +58,7 @@ class S3ObjectStore:
 
     def get_tagged(self, key: str) -> tuple[bytes, str]:
         """See ObjectStore. The tag is the ETag."""
-        with _translated(key):
-            response = self._client.get_object(Bucket=self._bucket, Key=key)
-            return response["Body"].read(), response["ETag"]
+        return self._read(key)
 
     def put_over(self, key: str, body: bytes, content_type: str, tag: str) -> str | None:
         """See ObjectStore. One conditional PUT."""
@@ -90,11 +88,7 @@ class S3ObjectStore:
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """See Bucket."""
         try:
-            with _translated(key):
-                answer = self._client.get_object(
-                    Bucket=self._bucket, Key=key, Range=f"bytes={start}-{start + length - 1}"
-                )
-                return answer["Body"].read()
+            return self._read(key, Range=f"bytes={start}-{start + length - 1}")[0]
         except _RangeError:
             return b""
 
@@ -136,6 +130,17 @@ class S3ObjectStore:
         doomed = list(self._versions(prefix, present=False))
         self._delete(doomed)
         return len(doomed)
+
+    def _read(self, key: str, reads: int = _READS, **options: Any) -> tuple[bytes, str]:
+        """What is in an object, and its ETag. botocore tries a request again, but not one whose body breaks off."""
+        with _translated(key):
+            answer = self._client.get_object(Bucket=self._bucket, Key=key, **options)
+            try:
+                return answer["Body"].read(), answer["ETag"]
+            except BotoCoreError:
+                if reads == 1:
+                    raise
+        return self._read(key, reads - 1, **options)
 
     def _versions(self, prefix: str, *, present: bool = True) -> "Iterator[ObjectIdentifierTypeDef]":
         """Versions and marks of deletion under a prefix, by key; with those that are objects now, or without them."""

@@ -7,6 +7,7 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from typing_extensions import TypedDict
@@ -16,6 +17,7 @@ from face_common.ports import Bucket
 _PREFIX = "audit/entries/"
 _SALT = "audit/salt"
 _SUBJECT_LENGTH = 32
+_KEPT = 10_000  # entries in memory, of some 400 bytes each
 
 
 class AuditEntry(TypedDict):
@@ -46,6 +48,7 @@ class Audit:
         self._now = now
         self._salt: bytes | None = None
         self._lock = threading.Lock()
+        self._entry = lru_cache(_KEPT)(self._read)
 
     def record(self, who: str, action: str, collection: str = "", subject: str = "", **facts: Any) -> None:
         """Add an entry; `subject` is of the method below. TransientError as the store's."""
@@ -70,9 +73,14 @@ class Audit:
     def entries(self, after: str = "", action: str = "") -> Iterator[AuditEntry]:
         """What was done, the oldest first, behind the entry of this id."""
         for found in self._store.entries(_PREFIX, after=f"{_PREFIX}{after}.json" if after else ""):
-            entry: AuditEntry = json.loads(self._store.get(found.key))
+            entry = self._entry(found.key)
             if not action or entry["action"] == action:
                 yield entry
+
+    def _read(self, key: str) -> AuditEntry:
+        """An entry; as none ever changes, it is read once."""
+        entry: AuditEntry = json.loads(self._store.get(key))
+        return entry
 
     def _secret(self) -> bytes:
         with self._lock:
