@@ -18,6 +18,8 @@ from local.localstack import free_port
 from local.stack import ROOT
 from tests.unit.test_worker import eventually
 
+pytestmark = pytest.mark.timeout(400)  # a loaded machine takes a minute for a start
+
 
 @contextmanager
 def running(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
@@ -40,7 +42,7 @@ def running(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
         ) as process,
     ):
         try:
-            eventually(lambda: "is up" in (folder / "output").read_text() or process.poll() is not None, 60)
+            eventually(lambda: "is up" in (folder / "output").read_text() or process.poll() is not None, 120)
             yield process
         finally:
             if process.poll() is None:
